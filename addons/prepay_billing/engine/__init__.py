@@ -1,0 +1,23 @@
+"""Billing engine: pure functions over plain data.
+
+========  ==================================================================
+module    holds
+========  ==================================================================
+rating    usage between two register values; usage x tariff -> exact lines
+rounding  exact products, exact amount -> fen with a carried residue
+ledger    kinds of wallet entries, their signs and buckets, balances
+supply    money and evidence -> level, and open / close / nothing, with reasons
+          (its plain data: supply_types)
+moments   which moments can be calculated with
+errors    the exceptions of all of them: code, plain text, values
+========  ==================================================================
+
+Standard library only: no Odoo, no input or output, no clock (`now` is always an
+argument), no global state. The same calls give the same answers in the ERP, in a
+simulator and in a test.
+
+Units: energy in Wh and water in litres, as integers; money in CNY, as `Decimal`.
+Times are aware; days and windows are those of the site's zone.
+Codes of rules in the docstrings (M-11, R-04, S-03, ...) are the identifiers of the
+project's list of invariants.
+"""

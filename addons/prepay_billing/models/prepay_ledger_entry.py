@@ -1,0 +1,233 @@
+from decimal import Decimal
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from ..engine import ledger
+from ..engine.errors import LedgerError
+
+
+class PrepayLedgerEntry(models.Model):
+    """Wallet ledger: append-only, positive is money of the tenant, negative is money taken.
+
+    Everything goes through :meth:`_post`. A row never changes (trigger); only its journal entry is
+    filled in, once, when the general ledger follows. A mistake is undone by an entry that names it.
+    """
+
+    _name = "prepay.ledger.entry"
+    _description = "Wallet Entry"
+    _order = "id desc"
+    _log_access = False
+    _rec_name = "reason"
+
+    account_id = fields.Many2one("prepay.account", required=True, index=True, ondelete="restrict", readonly=True)
+    company_id = fields.Many2one("res.company", required=True, index=True, readonly=True)
+    currency_id = fields.Many2one(related="company_id.currency_id")
+    kind = fields.Selection(
+        [
+            ("opening", "Opening Balance"),
+            ("topup", "Top-up"),
+            ("grant", "Subsidy"),
+            ("charge", "Consumption"),
+            ("refund", "Refund"),
+            ("transfer", "Transfer"),
+            ("adjustment", "Adjustment"),
+            ("correction", "Correction"),
+            ("reversal", "Reversal"),
+        ],
+        required=True,
+        readonly=True,
+    )
+    bucket = fields.Selection(
+        [("principal", "Own Money"), ("granted", "Granted")], required=True, default="principal", readonly=True
+    )
+    amount = fields.Monetary(required=True, readonly=True)
+    key = fields.Char(required=True, readonly=True, help="The same key can never post twice.")
+    at = fields.Datetime(string="Posted On", required=True, readonly=True)
+    reason = fields.Char(required=True, readonly=True)
+    user_id = fields.Many2one("res.users", string="By", required=True, readonly=True)
+    res_model = fields.Char(string="Document Model", readonly=True)
+    res_id = fields.Many2oneReference(string="Document", model_field="res_model", readonly=True)
+    reverses_id = fields.Many2one("prepay.ledger.entry", readonly=True, index="btree_not_null")
+    move_id = fields.Many2one("account.move", string="Journal Entry", readonly=True, index="btree_not_null")
+
+    _key_unique = models.Constraint("UNIQUE (key)", "This posting exists already.")
+    _reverses_unique = models.UniqueIndex(
+        "(reverses_id) WHERE kind = 'reversal'", "An entry can be reversed only once."
+    )
+    _amount_nonzero = models.Constraint("CHECK (amount <> 0)", "An entry of zero says nothing.")
+    _balance_idx = models.Index("(account_id, bucket) INCLUDE (amount)")
+    _unposted_idx = models.Index("(company_id, kind) WHERE move_id IS NULL")
+
+    def init(self):
+        self.env.cr.execute("""
+            CREATE OR REPLACE FUNCTION prepay_ledger_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+            DECLARE
+                copy prepay_ledger_entry;
+            BEGIN
+                IF TG_OP = 'UPDATE' AND OLD.move_id IS NULL THEN
+                    copy := NEW;
+                    copy.move_id := NULL;
+                    IF copy IS NOT DISTINCT FROM OLD THEN
+                        RETURN NEW;  -- only the journal entry was filled in
+                    END IF;
+                END IF;
+                RAISE EXCEPTION 'prepay_ledger_entry is append-only: % refused', TG_OP USING ERRCODE = 'check_violation';
+            END $$;
+            CREATE OR REPLACE TRIGGER prepay_ledger_append_only BEFORE UPDATE OR DELETE ON prepay_ledger_entry
+                FOR EACH ROW EXECUTE FUNCTION prepay_ledger_append_only();
+        """)
+
+    @api.model
+    def _post(self, postings):
+        """Post entries to wallets; a key that exists already posts nothing.
+
+        :param postings: dicts with account (record), kind, amount (Decimal, CNY, signed), key, reason;
+            optional bucket, document (record), reverses (entry)
+        :return: the entries, in the order of ``postings``, whether new or posted before
+        :raises UserError: an amount or kind that breaks a rule of the ledger
+        """
+        rows = []
+        for posting in postings:
+            account, bucket = posting["account"], posting.get("bucket", ledger.PRINCIPAL)
+            reverses, document = posting.get("reverses"), posting.get("document")
+            try:
+                ledger.validate_entry(
+                    posting["kind"],
+                    posting["amount"],
+                    bucket=bucket,
+                    reverses=reverses and ledger.Entry(reverses.kind, reverses._exact_amount(), reverses.bucket),
+                )
+            except LedgerError as error:
+                raise UserError(self._explain_refusal(account, posting["amount"], error)) from None
+            rows.append(
+                SQL(
+                    "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    account.id,
+                    account.company_id.id,
+                    posting["kind"],
+                    bucket,
+                    posting["amount"],
+                    posting["key"],
+                    fields.Datetime.now(),
+                    posting["reason"],
+                    self.env.uid,
+                    document._name if document else None,
+                    document.id if document else None,
+                    reverses.id if reverses else None,
+                )
+            )
+        if not rows:
+            return self.browse()
+        self.env.flush_all()
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO prepay_ledger_entry (account_id, company_id, kind, bucket, amount, key, at, reason,
+                                                 user_id, res_model, res_id, reverses_id)
+                VALUES %s ON CONFLICT (key) DO NOTHING
+                """,
+                SQL(", ").join(rows),
+            )
+        )
+        keys = [posting["key"] for posting in postings]
+        self.env.cr.execute("SELECT key, id FROM prepay_ledger_entry WHERE key = ANY(%s)", [keys])
+        ids = dict(self.env.cr.fetchall())
+        self.invalidate_model()
+        self.env["prepay.account"].invalidate_model(["balance", "granted", "accrued", "available"])
+        return self.browse([ids[key] for key in keys])
+
+    def _exact_amount(self):
+        self.ensure_one()
+        self.env.cr.execute("SELECT amount::text FROM prepay_ledger_entry WHERE id = %s", [self.id])
+        return Decimal(self.env.cr.fetchone()[0])
+
+    def _explain_refusal(self, account, amount, error):
+        remedies = {
+            "amount_zero": self.env._("Enter an amount other than zero."),
+            "amount_decimals": self.env._("Amounts have at most two decimals."),
+            "amount_absurd": self.env._("Amounts above 1,000,000 are refused."),
+            "amount_sign": self.env._("The sign of the amount does not fit the kind of entry."),
+            "reversal_reversed": self.env._("A reversal cannot be reversed."),
+            "reversal_differs": self.env._("A reversal has exactly the opposite amount."),
+        }
+        return self.env._(
+            "Account %(account)s: %(amount)s refused. %(remedy)s",
+            account=account.display_name,
+            amount=amount if isinstance(amount, Decimal) else str(amount),
+            remedy=remedies.get(error.code, error.detail),
+        )
+
+    def action_open_document(self):
+        self.ensure_one()
+        if not self.res_model:
+            return False
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": self.res_model,
+            "res_id": self.res_id,
+            "view_mode": "form",
+        }
+
+    # general ledger
+
+    @api.model
+    def _cron_post_general_ledger(self):
+        """Let the general ledger follow the wallets: one balanced entry for each company and day.
+
+        A company whose accounts are not set, or whose period is locked, keeps its entries waiting
+        and gets a message; the money itself was never refused.
+        """
+        for company in self.env["res.company"].search([("prepay_liability_account_id", "!=", False)]):
+            self._post_topups(company)
+            self.env["ir.cron"]._commit_progress(1)
+
+    @api.model
+    def _post_topups(self, company, limit=1000):
+        """Post the cash top-ups and refunds of a company that have no journal entry yet.
+
+        Debit cash, credit the prepayment liability (合同负债/预收账款): money received for a future
+        delivery is no income (CAS 14).
+
+        :return: the journal entry, empty when there was nothing to post
+        """
+        company = company.with_company(company)
+        self.env.cr.execute(
+            """
+            SELECT e.id, e.amount::text FROM prepay_ledger_entry e
+             WHERE e.company_id = %s AND e.move_id IS NULL AND e.kind IN ('topup', 'refund')
+               AND e.res_model = 'prepay.topup'
+             ORDER BY e.id LIMIT %s
+            """,
+            [company.id, limit],
+        )
+        rows = self.env.cr.fetchall()
+        total = sum((Decimal(amount) for _id, amount in rows), Decimal(0))
+        if not rows:
+            return self.env["account.move"]
+        entries = self.browse([row[0] for row in rows])
+        line = {"debit": 0.0, "credit": 0.0, "name": self.env._("Prepayments %s", fields.Date.context_today(self))}
+        debit, credit = ("debit", "credit") if total >= 0 else ("credit", "debit")
+        move = (
+            self.env["account.move"]
+            .with_company(company)
+            .create(
+                {
+                    "move_type": "entry",
+                    "journal_id": company.prepay_journal_id.id,
+                    "date": fields.Date.context_today(self),
+                    "ref": self.env._("Counter top-ups: %s", len(rows)),
+                    "line_ids": [
+                        (0, 0, {**line, "account_id": company.prepay_cash_account_id.id, debit: float(abs(total))}),
+                        (0, 0, {**line, "account_id": company.prepay_liability_account_id.id, credit: float(abs(total))}),
+                    ],
+                }
+            )
+        )
+        move.action_post()
+        self.env.cr.execute(
+            "UPDATE prepay_ledger_entry SET move_id = %s WHERE id = ANY(%s)", [move.id, entries.ids]
+        )
+        entries.invalidate_recordset(["move_id"])
+        return move

@@ -1,0 +1,82 @@
+from odoo import fields, models
+
+
+class ResCompany(models.Model):
+    _inherit = "res.company"
+
+    prepay_journal_id = fields.Many2one(
+        "account.journal", string="Prepayment Journal", domain="[('type', '=', 'general')]", check_company=True
+    )
+    prepay_cash_account_id = fields.Many2one(
+        "account.account",
+        string="Cash Account",
+        domain="[('account_type', '=', 'asset_cash')]",
+        check_company=True,
+        help="Money taken at the counter (库存现金).",
+    )
+    prepay_liability_account_id = fields.Many2one(
+        "account.account",
+        string="Prepayment Liability",
+        domain="[('account_type', '=', 'liability_current')]",
+        check_company=True,
+        help="合同负债 (2204) or, for small enterprises, 预收账款 (2203).",
+    )
+    prepay_policy_id = fields.Many2one("prepay.supply.policy", string="Supply Policy", check_company=True)
+    prepay_posting = fields.Selection(
+        [("daily", "After each local day"), ("run", "With each rating run")],
+        string="Charges Are Posted",
+        default="daily",
+        required=True,
+        help="Until a charge is posted it is accrued: the available amount is right in both cases.",
+    )
+    prepay_max_topup = fields.Monetary(
+        string="Largest Top-up", default=5000, help="A single sale above this amount is refused.", currency_field="currency_id"
+    )
+
+    def _prepay_create_accounting(self):
+        """Fill in the missing journal and accounts from the company's chart.
+
+        Chinese charts know 220400 合同负债 (enterprises) or only 220300 预收账款 (small enterprises); for
+        other charts a liability account is created. Nothing that is already set is changed.
+
+        :return: names of what was set or created, for the user
+        """
+        done = []
+        for company in self:
+            env = self.with_company(company).env
+            accounts = env["account.account"]
+            domain = accounts._check_company_domain(company)
+            if not company.prepay_liability_account_id:
+                liability = accounts
+                for code in ("2204", "2203"):
+                    liability = liability or accounts.search(
+                        [*domain, ("code", "=like", f"{code}%"), ("account_type", "=", "liability_current")], limit=1
+                    )
+                company.prepay_liability_account_id = liability or accounts.create(
+                    {
+                        "name": self.env._("Prepaid utilities of tenants"),
+                        "code": accounts._search_new_account_code("220400"),
+                        "account_type": "liability_current",
+                        "company_ids": [(4, company.id)],
+                    }
+                )
+                done.append(company.prepay_liability_account_id.display_name)
+            if not company.prepay_cash_account_id:
+                cash_journal = env["account.journal"].search(
+                    [*env["account.journal"]._check_company_domain(company), ("type", "=", "cash")], limit=1
+                )
+                company.prepay_cash_account_id = cash_journal.default_account_id or accounts.search(
+                    [*domain, ("account_type", "=", "asset_cash")], limit=1
+                )
+                done.append(company.prepay_cash_account_id.display_name)
+            if not company.prepay_journal_id:
+                company.prepay_journal_id = env["account.journal"].create(
+                    {
+                        "name": self.env._("Prepaid utilities"),
+                        "code": "PREP",
+                        "type": "general",
+                        "company_id": company.id,
+                    }
+                )
+                done.append(company.prepay_journal_id.display_name)
+        return done

@@ -1,0 +1,353 @@
+"""What the collector writes: readings by COPY, states, events, and the life of relay commands.
+
+Every statement is safe to repeat. Times in the database are naive UTC, as in Odoo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ..channels import BY_CODE
+from .config import Gateway, Meter
+
+_logger = logging.getLogger(__name__)
+
+
+def utcnow() -> datetime:
+    """Now as Odoo stores it: naive UTC in whole seconds."""
+    return datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+
+
+@dataclass(slots=True)
+class PollResult:
+    """What one poll of one meter showed."""
+
+    meter: Meter
+    at: datetime
+    readings: list[tuple[str, int]] = field(default_factory=list)
+    values: dict[str, int | str | None] = field(default_factory=dict)
+    held: list[dict] = field(default_factory=list)
+    error: str | None = None
+    online: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something for the journal; ``meter_id`` or ``gateway_id`` says of what."""
+
+    kind: str
+    detail: str
+    meter_id: int | None = None
+    gateway_id: int | None = None
+    severity: str = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    id: int
+    meter_id: int
+    gateway_id: int
+    target: str
+    epoch: int
+    attempts: int
+    in_doubt: bool
+
+
+_STAGING = """
+CREATE TEMP TABLE IF NOT EXISTS staging (
+    read_at timestamp, meter_id integer, channel smallint, value bigint
+) ON COMMIT DELETE ROWS
+"""
+_INSERT_READINGS = """
+INSERT INTO prepay_reading_data (read_at, meter_id, channel, value, source)
+SELECT DISTINCT ON (read_at, meter_id, channel) read_at, meter_id, channel, value, 1 FROM staging
+ON CONFLICT DO NOTHING
+"""
+_UPDATE_STATES = """
+UPDATE prepay_meter_state s
+   SET online = v.online, missed_polls = v.missed, last_error = v.error,
+       last_seen = COALESCE(v.seen, s.last_seen),
+       last_read_at = COALESCE(v.read_at, s.last_read_at), last_value = COALESCE(v.value, s.last_value),
+       power_w = COALESCE(v.power, s.power_w), voltage_mv = COALESCE(v.voltage, s.voltage_mv),
+       current_ma = COALESCE(v.current, s.current_ma),
+       relay_reported = COALESCE(v.relay, s.relay_reported),
+       relay_reported_at = CASE WHEN v.relay IS NULL THEN s.relay_reported_at ELSE v.seen END
+  FROM unnest(%s::int[], %s::bool[], %s::int[], %s::text[], %s::timestamp[], %s::timestamp[], %s::bigint[],
+              %s::int[], %s::int[], %s::int[], %s::text[])
+       AS v(id, online, missed, error, seen, read_at, value, power, voltage, current, relay)
+ WHERE s.id = v.id
+"""
+_HOLD = """
+INSERT INTO prepay_reading_hold (meter_id, location_id, company_id, channel, rule, first_at, last_at, count,
+                                 previous_at, previous_value, value, detail, state, create_uid, write_uid,
+                                 create_date, write_date)
+SELECT m.id, m.location_id, m.company_id, %(channel)s, %(rule)s, %(at)s, %(at)s, 1, %(previous_at)s,
+       %(previous_value)s, %(value)s, %(detail)s, 'held', 1, 1, %(at)s, %(at)s
+  FROM prepay_meter m WHERE m.id = %(meter_id)s
+ON CONFLICT (meter_id, channel, rule) WHERE state = 'held'
+DO UPDATE SET last_at = EXCLUDED.last_at, value = EXCLUDED.value, detail = EXCLUDED.detail,
+              count = prepay_reading_hold.count + 1
+"""
+_EVENT = """
+INSERT INTO prepay_meter_event (meter_id, gateway_id, location_id, company_id, kind, severity, detail,
+                                first_at, last_at, count, create_uid, write_uid, create_date, write_date)
+SELECT %(meter_id)s, %(gateway_id)s, l.id, l.company_id, %(kind)s, %(severity)s, %(detail)s, %(at)s, %(at)s, 1,
+       1, 1, %(at)s, %(at)s
+  FROM prepay_location l
+ WHERE l.id = COALESCE((SELECT location_id FROM prepay_meter WHERE id = %(meter_id)s),
+                       (SELECT location_id FROM prepay_gateway WHERE id = %(gateway_id)s))
+ON CONFLICT (COALESCE(meter_id, 0), COALESCE(gateway_id, 0), kind) WHERE cleared_at IS NULL
+DO UPDATE SET last_at = EXCLUDED.last_at, detail = EXCLUDED.detail, count = prepay_meter_event.count + 1
+"""
+_CLEAR = """
+UPDATE prepay_meter_event SET cleared_at = %s
+ WHERE COALESCE(meter_id, 0) = %s AND COALESCE(gateway_id, 0) = %s AND kind = ANY(%s) AND cleared_at IS NULL
+"""
+_LIVE = "c.state IN ('queued', 'sent') AND c.epoch = m.desired_epoch AND (c.expires_at IS NULL OR c.expires_at > %(now)s)"
+_VOID_COMMANDS = """
+UPDATE prepay_meter_command c
+   SET state = CASE WHEN c.epoch < m.desired_epoch THEN 'superseded' ELSE 'expired' END, write_date = %(now)s
+  FROM prepay_meter m
+ WHERE m.id = c.meter_id AND c.state IN ('queued', 'sent') AND m.gateway_id = ANY(%(gateways)s)
+   AND (c.epoch < m.desired_epoch OR c.expires_at <= %(now)s)
+"""
+_DUE_COMMANDS = f"""
+SELECT c.id, c.meter_id, m.gateway_id, c.target, c.epoch, c.attempts, c.state = 'sent' AS in_doubt
+  FROM prepay_meter_command c JOIN prepay_meter m ON m.id = c.meter_id
+ WHERE {_LIVE} AND m.active AND m.gateway_id = ANY(%(gateways)s)
+   AND (c.not_before IS NULL OR c.not_before <= %(now)s)
+ ORDER BY c.id
+"""
+_NEXT_COMMAND = """
+SELECT min(c.not_before) AS at FROM prepay_meter_command c JOIN prepay_meter m ON m.id = c.meter_id
+ WHERE c.state IN ('queued', 'sent') AND m.gateway_id = ANY(%s)
+"""
+_MARK_SENT = f"""
+UPDATE prepay_meter_command c
+   SET state = 'sent', sent_at = COALESCE(c.sent_at, %(precise)s), attempts = c.attempts + 1, write_date = %(now)s
+  FROM prepay_meter m
+ WHERE m.id = c.meter_id AND c.id = %(id)s AND {_LIVE}
+"""
+
+
+class Store:
+    """One database connection of the collector; callers take turns.
+
+    :param conninfo: connection keywords as Odoo has them, or libpq's
+    """
+
+    def __init__(self, conninfo: dict) -> None:
+        names = {"database": "dbname", "dsn": "conninfo"}  # Odoo speaks psycopg2's dialect
+        self.conninfo = {names.get(key, key): value for key, value in conninfo.items() if value}
+        self._connection: psycopg.AsyncConnection | None = None
+        self._turn = asyncio.Lock()
+
+    async def connection(self) -> psycopg.AsyncConnection:
+        """The open connection; reconnects when the last one broke."""
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(**self.conninfo, autocommit=True)
+            await self._connection.execute("SET TIME ZONE 'UTC'")
+        return self._connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _run(self, work):
+        """Run ``work(connection)`` in one transaction, once more when the server went away before."""
+        async with self._turn:
+            for last in (False, True):
+                connection = await self.connection()
+                try:
+                    async with connection.transaction():
+                        return await work(connection)
+                except psycopg.OperationalError:
+                    if last or not connection.closed:
+                        raise
+
+    # readings and states
+
+    async def save(self, results: list[PollResult], events: list[Event] = ()) -> None:
+        """Store polls, newest state of each meter and journal events in one transaction."""
+
+        async def work(connection):
+            rows = [
+                (result.at, result.meter.id, BY_CODE[channel].number, value)
+                for result in results
+                for channel, value in result.readings
+            ]
+            if rows:
+                await connection.execute(_STAGING)
+                async with connection.cursor().copy("COPY staging FROM STDIN") as copy:
+                    for row in rows:
+                        await copy.write_row(row)
+                await connection.execute(_INSERT_READINGS)
+            newest = {result.meter.state_id: result for result in results}  # the last one of a meter wins
+            if newest:
+                await connection.execute(_UPDATE_STATES, self._state_columns(newest))
+            for result in results:
+                for hold in result.held:
+                    await connection.execute(_HOLD, hold)
+            now = utcnow()
+            for event in events:
+                await connection.execute(_EVENT, self._event_values(event, now))
+
+        await self._run(work)
+
+    @staticmethod
+    def _state_columns(newest: dict[int, PollResult]) -> list[list]:
+        rows = []
+        for state_id, result in sorted(newest.items()):
+            registers = dict(result.readings)
+            total = registers.get("energy", registers.get("volume"))
+            values = result.values
+            rows.append(
+                (
+                    state_id,
+                    result.online,
+                    result.meter.missed,
+                    result.error,
+                    result.at if not result.error else None,
+                    result.at if total is not None else None,
+                    total,
+                    values.get("power"),
+                    values.get("voltage"),
+                    values.get("current"),
+                    values.get("relay"),
+                )
+            )
+        return [list(column) for column in zip(*rows)]
+
+    @staticmethod
+    def _event_values(event: Event, now: datetime) -> dict:
+        return {
+            "meter_id": event.meter_id,
+            "gateway_id": event.gateway_id,
+            "kind": event.kind,
+            "severity": event.severity,
+            "detail": event.detail[:500],
+            "at": now,
+        }
+
+    async def clear_events(self, kinds: set[str], meter_id: int = 0, gateway_id: int = 0) -> None:
+        async def work(connection):
+            await connection.execute(_CLEAR, [utcnow(), meter_id, gateway_id, list(kinds)])
+
+        await self._run(work)
+
+    async def gateway_state(self, gateway: Gateway, online: bool, error: str | None) -> None:
+        """Note that a gateway answered or was lost; its meters are offline with it."""
+
+        async def work(connection):
+            now = utcnow()
+            if online:
+                await connection.execute(
+                    "UPDATE prepay_gateway_state SET online = true, last_seen = %s, offline_since = NULL, "
+                    "last_error = NULL WHERE id = %s",
+                    [now, gateway.state_id],
+                )
+                return
+            await connection.execute(
+                "UPDATE prepay_gateway_state SET online = false, offline_since = COALESCE(offline_since, %s), "
+                "last_error = %s WHERE id = %s",
+                [now, error, gateway.state_id],
+            )
+            await connection.execute(
+                "UPDATE prepay_meter_state SET online = false WHERE id = ANY(%s)",
+                [[meter.state_id for meter in gateway.meters.values()]],
+            )
+            event = Event("gateway_offline", error or "", gateway_id=gateway.id, severity="alarm")
+            await connection.execute(_EVENT, self._event_values(event, now))
+
+        await self._run(work)
+
+    # leases
+
+    async def lease(self, state_ids: list[int], owner: str, seconds: int) -> set[int]:
+        """Take or renew the lease of gateways; return the state ids that are ours now."""
+
+        async def work(connection):
+            now = utcnow()
+            cursor = await connection.execute(
+                "UPDATE prepay_gateway_state SET lease_owner = %s, lease_until = %s WHERE id = ANY(%s) "
+                "AND (lease_owner = %s OR lease_until IS NULL OR lease_until <= %s) RETURNING id",
+                [owner, now + timedelta(seconds=seconds), sorted(state_ids), owner, now],
+            )
+            return {row[0] for row in await cursor.fetchall()}
+
+        return await self._run(work)
+
+    async def release(self, owner: str) -> None:
+        async def work(connection):
+            await connection.execute(
+                "UPDATE prepay_gateway_state SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = %s", [owner]
+            )
+
+        await self._run(work)
+
+    # relay commands
+
+    async def due_commands(self, gateway_ids: list[int]) -> list[Command]:
+        """Void what may not run any more, then return the commands to carry out now."""
+
+        async def work(connection):
+            arguments = {"now": utcnow(), "gateways": gateway_ids}
+            await connection.execute(_VOID_COMMANDS, arguments)
+            cursor = connection.cursor(row_factory=dict_row)
+            rows = await (await cursor.execute(_DUE_COMMANDS, arguments)).fetchall()
+            return [Command(**row) for row in rows]
+
+        return await self._run(work)
+
+    async def mark_sent(self, command: Command) -> bool:
+        """Commit the intent before the device is written. False: the command may not run any more."""
+
+        async def work(connection):
+            cursor = await connection.execute(
+                _MARK_SENT, {"id": command.id, "now": utcnow(), "precise": _precise()}
+            )
+            return cursor.rowcount == 1
+
+        return await self._run(work)
+
+    async def confirm(self, command: Command, meter: Meter, proof: str, power_w: int | None) -> None:
+        """The relay is where it should be: close the command and report the state."""
+
+        async def work(connection):
+            now = utcnow()
+            await connection.execute(
+                "UPDATE prepay_meter_command SET state = 'confirmed', confirmed_at = %s, proof = %s, detail = NULL, "
+                "write_date = %s WHERE id = %s AND state IN ('queued', 'sent')",
+                [_precise(), proof, now, command.id],
+            )
+            await connection.execute(
+                "UPDATE prepay_meter_state SET relay_reported = %s, relay_reported_at = %s, online = true, "
+                "last_seen = %s, power_w = COALESCE(%s, power_w) WHERE id = %s",
+                [command.target, now, now, power_w, meter.state_id],
+            )
+
+        await self._run(work)
+
+    async def postpone(self, command: Command, seconds: float, detail: str) -> None:
+        """Try the command again later and say why it did not succeed."""
+
+        async def work(connection):
+            now = utcnow()
+            await connection.execute(
+                "UPDATE prepay_meter_command SET not_before = %s, detail = %s, write_date = %s "
+                "WHERE id = %s AND state IN ('queued', 'sent')",
+                [now + timedelta(seconds=seconds), detail[:500], now, command.id],
+            )
+
+        await self._run(work)
+
+
+def _precise() -> datetime:
+    """Naive UTC with microseconds: the latency of commands is measured with it."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)

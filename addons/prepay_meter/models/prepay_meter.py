@@ -1,0 +1,255 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+from odoo.sql_db import connection_info_for
+
+from .prepay_meter_command import CUT_VALIDITY
+from .prepay_meter_state import RELAY_STATES
+
+#: A change of one of these is announced to the collectors.
+COLLECTOR_FIELDS = {"number", "profile_id", "gateway_id", "address", "active", "poll_minutes", "password"}
+
+
+class PrepayMeter(models.Model):
+    """A meter with its desired relay state; the reported state is inherited from its state row.
+
+    Whoever wants power on or off writes a wish with :meth:`_request_relay`; the collector carries it
+    out, reads it back and reports. Nothing in this model talks to a device.
+    """
+
+    _name = "prepay.meter"
+    _description = "Prepaid Meter"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherits = {"prepay.meter.state": "state_id"}
+    _rec_name = "number"
+    _rec_names_search = ["number", "address", "location_id"]
+    _order = "location_id, number"
+    _check_company_auto = True
+    _mail_post_access = "read"
+
+    number = fields.Char(string="Meter Number", required=True, index="trigram", tracking=True)
+    state_id = fields.Many2one("prepay.meter.state", required=True, ondelete="restrict", readonly=True, copy=False)
+    profile_id = fields.Many2one("prepay.meter.profile", required=True, ondelete="restrict", index=True, tracking=True)
+    medium = fields.Selection(related="profile_id.medium", store=True)
+    protocol = fields.Selection(related="profile_id.protocol")
+    gateway_id = fields.Many2one("prepay.gateway", index=True, ondelete="restrict", check_company=True, tracking=True)
+    address = fields.Char(
+        required=True, tracking=True, help="Modbus: unit 1–247. DL/T 645: the twelve digits of the communication address."
+    )
+    location_id = fields.Many2one(
+        "prepay.location", required=True, index=True, ondelete="restrict", check_company=True, tracking=True
+    )
+    company_id = fields.Many2one(related="location_id.company_id", store=True, index=True)
+    active = fields.Boolean(default=True)
+    poll_minutes = fields.Float(
+        string="Reading Interval (min)",
+        default=lambda self: self.env.company.prepay_poll_minutes,
+        digits=(8, 2),
+        tracking=True,
+    )
+    password = fields.Char(groups="prepay_meter.group_admin", copy=False, help="Leave empty for the profile's password.")
+    is_protected = fields.Boolean(
+        string="Guaranteed Supply", tracking=True, help="保电: the platform never cuts this meter by itself."
+    )
+    protected_reason = fields.Char(tracking=True)
+    desired_relay = fields.Selection(RELAY_STATES, string="Desired Relay", readonly=True, copy=False, tracking=True)
+    desired_epoch = fields.Integer(readonly=True, copy=False, help="Number of the newest wish; older ones never run.")
+    desired_cause = fields.Selection(
+        selection=lambda self: self.env["prepay.meter.command"]._fields["cause"].selection,
+        string="Cause",
+        readonly=True,
+        copy=False,
+    )
+    command_ids = fields.One2many("prepay.meter.command", "meter_id", string="Relay Commands")
+    command_state = fields.Selection(
+        selection=lambda self: self.env["prepay.meter.command"]._fields["state"].selection,
+        string="Command",
+        compute="_compute_command_state",
+    )
+    event_ids = fields.One2many("prepay.meter.event", "meter_id", string="Events")
+    hold_ids = fields.One2many("prepay.reading.hold", "meter_id", string="Held Readings")
+    open_event_count = fields.Integer(string="Open Events", compute="_compute_open_event_count")
+    open_hold_count = fields.Integer(string="Held", compute="_compute_open_hold_count")
+    supply = fields.Selection(
+        [("on", "On"), ("off", "Off"), ("switching", "Switching"), ("unknown", "Unknown")],
+        compute="_compute_supply",
+        help="On or off only when the meter itself has reported it; unknown is shown as unknown.",
+    )
+
+    _number_unique = models.UniqueIndex("(company_id, number)", "Another meter of this company has this number.")
+    _address_unique = models.UniqueIndex(
+        "(gateway_id, address) WHERE active AND gateway_id IS NOT NULL", "Another meter of this gateway has this address."
+    )
+    _poll_range = models.Constraint(
+        "CHECK (poll_minutes BETWEEN 0.02 AND 44640)", "The reading interval must lie between 0.02 minutes and 31 days."
+    )
+
+    @api.depends("command_ids.state")
+    def _compute_command_state(self):
+        newest = {}
+        for command in self.env["prepay.meter.command"].search([("meter_id", "in", self.ids)], order="epoch desc"):
+            newest.setdefault(command.meter_id, command.state)
+        for meter in self:
+            meter.command_state = newest.get(meter, False)
+
+    def _compute_open_event_count(self):
+        counts = dict(
+            self.env["prepay.meter.event"]._read_group(
+                [("meter_id", "in", self.ids), ("cleared_at", "=", False)], ["meter_id"], ["__count"]
+            )
+        )
+        for meter in self:
+            meter.open_event_count = counts.get(meter, 0)
+
+    def _compute_open_hold_count(self):
+        counts = dict(
+            self.env["prepay.reading.hold"]._read_group(
+                [("meter_id", "in", self.ids), ("state", "=", "held")], ["meter_id"], ["__count"]
+            )
+        )
+        for meter in self:
+            meter.open_hold_count = counts.get(meter, 0)
+
+    @api.depends("relay_reported", "desired_relay", "command_state")
+    def _compute_supply(self):
+        for meter in self:
+            if meter.command_state in ("queued", "sent") and meter.desired_relay != meter.relay_reported:
+                meter.supply = "switching"
+            else:
+                meter.supply = {"closed": "on", "open": "off"}.get(meter.relay_reported, "unknown")
+
+    @api.constrains("address", "profile_id")
+    def _check_address(self):
+        for meter in self:
+            if meter.protocol == "modbus":
+                valid = meter.address.isdecimal() and 1 <= int(meter.address) <= 247
+                remedy = self.env._("Enter a unit number from 1 to 247.")
+            else:
+                valid = meter.address.isdecimal() and len(meter.address) == 12
+                remedy = self.env._("Enter all twelve digits, with leading zeros.")
+            if not valid or not meter.address.isascii():
+                raise ValidationError(
+                    self.env._(
+                        "Meter %(meter)s: “%(address)s” is not an address of protocol %(protocol)s. %(remedy)s",
+                        meter=meter.number,
+                        address=meter.address,
+                        protocol=dict(self._fields["protocol"]._description_selection(self.env))[meter.protocol],
+                        remedy=remedy,
+                    )
+                )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        meters = super().create(vals_list)
+        self.env["prepay.gateway"]._notify_collector()
+        return meters
+
+    def write(self, vals):
+        result = super().write(vals)
+        if not COLLECTOR_FIELDS.isdisjoint(vals):
+            self.env["prepay.gateway"]._notify_collector()
+        return result
+
+    def unlink(self):
+        states = self.state_id
+        result = super().unlink()
+        states.sudo().unlink()
+        self.env["prepay.gateway"]._notify_collector()
+        return result
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_with_readings(self):
+        for meter in self:
+            if self.env["prepay.reading"].search_count([("meter_id", "=", meter.id)], limit=1):
+                raise UserError(
+                    self.env._("Meter %s has readings and cannot be deleted. Archive it instead.", meter.number)
+                )
+
+    def action_read_now(self):
+        """Ask the collector to poll these meters at once (实时召测)."""
+        self.check_access("read")
+        if not self.env.user.has_group("prepay_meter.group_operator"):
+            raise UserError(self.env._("Only operators may ask for a reading."))
+        self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, self.ids))])
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "success",
+                "message": self.env._("Reading requested. The values appear here within seconds when the meter is online."),
+            },
+        }
+
+    def action_switch(self):
+        """Open the dialogue that switches the relay or guarantees the supply."""
+        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_meter_relay_wizard_action")
+        action["context"] = {"default_meter_ids": self.ids, **self.env.context}
+        return action
+
+    def action_open_readings(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_reading_action")
+        action["domain"] = [("meter_id", "=", self.id)]
+        action["context"] = {}
+        return action
+
+    def action_open_events(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_meter_event_action")
+        action["domain"] = [("meter_id", "=", self.id)]
+        action["context"] = {"default_meter_id": self.id}
+        return action
+
+    def action_open_holds(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_reading_hold_action")
+        action["domain"] = [("meter_id", "=", self.id)]
+        return action
+
+    def _request_relay(self, target, cause, reason, expires_at=None):
+        """State the wish that the relays of these meters be ``target`` ("open" or "closed").
+
+        One command row for each meter is written with the next epoch; the newest epoch wins and an
+        older command can never run any more (S-07). The collectors are woken at commit. Openings expire
+        after ten minutes, closings never: paid means power, as soon as the meter can be reached (S-06).
+
+        :param str cause: a key of ``prepay.meter.command.cause``, a closed list
+        :param str reason: plain words for the journal
+        :return: the commands
+        """
+        if target == "open" and expires_at is None:
+            expires_at = fields.Datetime.now() + timedelta(seconds=CUT_VALIDITY)
+        vals_list = []
+        for meter in self:
+            meter.write(
+                {"desired_relay": target, "desired_epoch": meter.desired_epoch + 1, "desired_cause": cause}
+            )
+            vals_list.append(
+                {
+                    "meter_id": meter.id,
+                    "target": target,
+                    "epoch": meter.desired_epoch,
+                    "cause": cause,
+                    "reason": reason,
+                    "expires_at": expires_at,
+                }
+            )
+        commands = self.env["prepay.meter.command"].sudo().create(vals_list)
+        gateways = self.gateway_id
+        if gateways:
+            self.env.flush_all()
+            self.env.cr.execute("SELECT pg_notify('prepay_command', %s)", [",".join(map(str, gateways.ids))])
+        return commands
+
+    def _live_desired(self):
+        """The wish that still holds: a cut that expired or failed is no longer wished."""
+        self.ensure_one()
+        if self.desired_relay == "open" and self.command_state in ("expired", "failed", "superseded"):
+            return None
+        return self.desired_relay or None
+
+    @api.model
+    def _collector_conninfo(self):
+        """Connection keywords with which a collector reaches this database."""
+        return connection_info_for(self.env.cr.dbname)[1]

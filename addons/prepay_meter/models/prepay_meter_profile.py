@@ -1,0 +1,98 @@
+from odoo import api, fields, models
+
+RELAY_PROOFS = [
+    ("status", "Status word of the meter"),
+    ("control", "Control register reads back"),
+    ("load", "Load follows the relay"),
+    ("none", "None: sent, not confirmed"),
+]
+
+
+class PrepayMeterProfile(models.Model):
+    """A meter type as data: what can be read where, how it is switched and how a switch is proven.
+
+    Facts that a maker has not published are settings of this record, never constants of a driver.
+    """
+
+    _name = "prepay.meter.profile"
+    _description = "Meter Profile"
+    _order = "name"
+
+    name = fields.Char(required=True, translate=True)
+    code = fields.Char(required=True, copy=False)
+    manufacturer = fields.Char()
+    medium = fields.Selection(
+        [("electricity", "Electricity"), ("water", "Water")], required=True, default="electricity"
+    )
+    protocol = fields.Selection(
+        [("modbus", "Modbus RTU"), ("dlt645", "DL/T 645-2007")], required=True, default="modbus"
+    )
+    active = fields.Boolean(default=True)
+    point_ids = fields.One2many("prepay.meter.point", "profile_id", string="Points", copy=True)
+    control_ids = fields.One2many("prepay.meter.control", "profile_id", string="Controls", copy=True)
+    modulus = fields.Integer(
+        string="Register Rolls Over At",
+        help="Value in Wh or litres at which the total register starts again from zero; 0 when it never does.",
+    )
+    max_power_w = fields.Integer(
+        string="Largest Plausible Power (W)",
+        default=20000,
+        help="A reading that would need more than 1.2 times this power is held, never billed.",
+    )
+    block_gap = fields.Integer(
+        string="Skipped Registers per Read",
+        help="Modbus: so many unused registers may lie inside one read. 0 when the meter refuses reads across gaps.",
+    )
+    relay_proof = fields.Selection(
+        RELAY_PROOFS,
+        default="none",
+        required=True,
+        help="What the meter offers as proof that its relay moved. A status word is strong proof; a control "
+        "register only shows that the command was stored; load evidence supports both.",
+    )
+    relay_settle_ms = fields.Integer(
+        string="Relay Settling Time (ms)", default=300, help="Wait between the command and the first read-back."
+    )
+    load_limit_w = fields.Integer(
+        string="Load When Open (W)", default=5, help="More power than this while the relay is open contradicts an opening."
+    )
+    password = fields.Char(
+        string="Default Password",
+        groups="prepay_meter.group_admin",
+        help="DL/T 645: level and password as eight hex digits, such as 02000000.",
+    )
+    operator_code = fields.Char(
+        string="Operator Code", groups="prepay_meter.group_admin", help="DL/T 645: eight hex digits."
+    )
+    command_validity_s = fields.Integer(
+        string="Command Valid For (s)",
+        default=600,
+        help="DL/T 645: the meter refuses a relay command after this time; 0 sends no limit.",
+    )
+    note = fields.Text(string="Notes")
+    meter_count = fields.Integer(compute="_compute_meter_count")
+
+    _code_unique = models.Constraint("UNIQUE (code)", "Another meter profile has this code.")
+
+    def _compute_meter_count(self):
+        counts = dict(self.env["prepay.meter"]._read_group([("profile_id", "in", self.ids)], ["profile_id"], ["__count"]))
+        for profile in self:
+            profile.meter_count = counts.get(profile, 0)
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        profiles = super().create(vals_list)
+        self.env["prepay.gateway"]._notify_collector()
+        return profiles
+
+    def write(self, vals):
+        result = super().write(vals)
+        self.env["prepay.gateway"]._notify_collector()
+        return result
+
+    def copy_data(self, default=None):
+        data = super().copy_data(default)
+        for profile, vals in zip(self, data):
+            vals["name"] = self.env._("%s (copy)", profile.name)
+            vals["code"] = f"{profile.code}-copy-{self.search_count([])}"
+        return data
