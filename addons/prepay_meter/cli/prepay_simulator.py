@@ -1,6 +1,7 @@
 import asyncio
 import json
 import signal
+import sys
 
 from odoo.cli import Command
 
@@ -25,6 +26,8 @@ class PrepaySimulator(Command):
         parser.add_argument("--state", help="file that keeps registers and relays over restarts")
         options = parser.parse_args(args)
         # Only now: an import error while commands are looked for would be silent.
+        # Commands are loaded as odoo.cli modules, so the import cannot be relative.
+        # pylint: disable-next=odoo-addons-relative-import
         from odoo.addons.prepay_meter.simulator.simulation import Simulation, load_config
 
         async def serve():
@@ -38,7 +41,8 @@ class PrepaySimulator(Command):
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopped.set)
             await simulation.start()
-            print("READY", json.dumps(simulation.ready()), flush=True)
+            sys.stdout.write(f"READY {json.dumps(simulation.ready())}\n")
+            sys.stdout.flush()
             try:
                 await stopped.wait()
             finally:

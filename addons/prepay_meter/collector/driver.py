@@ -137,11 +137,12 @@ def weigh(meter: Meter, found: dict[str, int | str | None]) -> RelayEvidence:
     power = found.get("power")
     loaded = power is not None and abs(power) > meter.profile.load_limit_w
     proof = meter.profile.relay_proof
-    if proof == "load":
-        return RelayEvidence("closed", "load", power) if loaded else RelayEvidence(None, None, power)
-    if proof not in ("status", "control") or relay is None:
-        return RelayEvidence(None, None, power)
     if relay == "open" and loaded:
-        return RelayEvidence(None, None, power, f"relay reads open, yet {power} W flow")
-    supported = power is not None and loaded == (relay == "closed")
-    return RelayEvidence(relay, f"{proof}_load" if supported else proof, power)
+        contradiction = f"relay reads open, yet {power} W flow"
+        return RelayEvidence(None, None, power, contradiction)
+    if proof in ("status", "control") and relay is not None:
+        supported = power is not None and loaded == (relay == "closed")
+        return RelayEvidence(relay, f"{proof}_load" if supported else proof, power)
+    if proof != "none" and loaded:
+        return RelayEvidence("closed", "load", power)
+    return RelayEvidence(None, None, power)

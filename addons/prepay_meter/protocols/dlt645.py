@@ -327,10 +327,10 @@ class ReplyParser:
     def is_address(self, address: str) -> bool:
         """Whether an answer of `address` can be meant for the request."""
         # The answer carries a real address; AA in it would be the echo of a wildcard request.
-        if address == self.address:
-            return WILDCARD[:2] not in self._pairs
+        if "A" not in self.address:
+            return address == self.address
         return len(address) == 12 and all(
-            have == want or (want == "AA" and have != "AA")
+            have != "AA" and want in (have, "AA")
             for have, want in zip(_pairs(address), self._pairs, strict=True)
         )
 

@@ -175,7 +175,7 @@ class Dlt645Bus(Bus):
 
     def _still_valid(self, meter: Meter, limit: bytes) -> bool:
         try:
-            until = datetime.strptime(limit.hex(), "%S%M%H%d%m%y")
+            until = datetime.strptime(limit.hex(), "%S%M%H%d%m%y")  # noqa: DTZ007 - local time
         except ValueError:
             return False
         return meter.clock() <= until

@@ -86,7 +86,7 @@ class Gateway:
                     await self._exchange(request, writer)
                 last = loop.time()
         except (ConnectionError, asyncio.CancelledError):
-            pass
+            _logger.debug("gateway %s: connection lost", self.name)
         except Exception:
             _logger.exception("gateway %s: connection ends", self.name)
         finally:

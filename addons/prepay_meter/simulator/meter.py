@@ -57,6 +57,7 @@ class Meter:
         self.address = address
         self.gateway = gateway
         # Settings; `settings.change` checks and applies them by name.
+        self.label = ""  # for people, such as the room
         self.load: Load = ConstantLoad(500)
         self.speed = Fraction(1)
         self.relay_delay_ms = 0

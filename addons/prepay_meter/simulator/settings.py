@@ -26,6 +26,12 @@ def _flag(_meter: Meter, name: str, value: Any) -> bool:
     return value
 
 
+def _text(_meter: Meter, name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} {value!r} is no text")
+    return value
+
+
 def _speed(_meter: Meter, name: str, value: Any) -> Fraction:
     try:
         speed = Fraction(str(value))
@@ -69,6 +75,7 @@ def _set(name: str) -> Callable[[Meter, Any], None]:
 
 SETTINGS: dict[str, tuple[Callable[[Meter, str, Any], Any], Callable[[Meter, Any], None]]] = {
     # name: (check and convert, apply)
+    "label": (_text, _set("label")),
     "load": (lambda meter, _, value: make_load(value, meter.address), _set("load")),
     "power_w": (_whole(0, 100_000), lambda meter, value: _set("load")(meter, ConstantLoad(value))),
     "speed": (_speed, _set("speed")),
@@ -132,6 +139,7 @@ def state(meter: Meter) -> dict:
     return {
         "key": meter.key,
         "address": meter.address,
+        "label": meter.label,
         "protocol": meter.protocol,
         "gateway": meter.gateway,
         "energy_wh": meter.registers_mwh()[0] // 1000,

@@ -1,18 +1,11 @@
-"""The codec of the collector against simulated meters through real sockets, pymodbus's client as
-a second opinion, and every fault."""
+"""The codec of the collector against simulated meters through real sockets, and pymodbus's client
+as a second opinion."""
+# ruff: noqa: DTZ007, F401, F811 - meters have no time zone; fixtures are imported
 
 import asyncio
-import json
 import random
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
@@ -20,108 +13,19 @@ from pymodbus.framer import FramerType
 
 from odoo.addons.prepay_meter.protocols import dlt645, exchange, values
 from odoo.addons.prepay_meter.protocols.errors import DeviceError, Outcome
-from odoo.addons.prepay_meter.simulator.simulation import Simulation, in_thread
+from odoo.addons.prepay_meter.simulator.simulation import in_thread
 
-ADDON = Path(__file__).parents[1]
-METER, NEIGHBOUR = "202611000001", "202611000002"
-RIGHTS = (bytes.fromhex("02000000"), bytes(4))
-CONFIG = {
-    "gateways": [
-        {
-            "name": "GW-645",
-            "delay_ms": 1,
-            "meters": [
-                {"protocol": "dlt645", "address": METER, "power_w": 1000, "energy_wh": 186_420},
-                {"protocol": "dlt645", "address": NEIGHBOUR, "power_w": 0, "energy_wh": 10},
-            ],
-        },
-        {
-            "name": "GW-RTU",
-            "delay_ms": 1,
-            "meters": [
-                {"protocol": "modbus_ddsy1352", "address": 1, "power_w": 800, "energy_wh": 97_810},
-                {"protocol": "modbus_ddsy1352", "address": 2, "power_w": 0, "energy_wh": 700_000},
-            ],
-        },
-    ]
-}
-
-
-@pytest.fixture
-def simulation():
-    with in_thread(CONFIG) as running:
-        yield running
-
-
-class Line:
-    """A blocking connection to a gateway that asks one thing at a time."""
-
-    def __init__(self, simulation, gateway):
-        self.socket = socket.create_connection(("127.0.0.1", simulation.port(gateway)), 2)
-
-    def ask(self, waiting, patience=2.0):
-        """The reply, or None after `patience` seconds."""
-        self.socket.sendall(waiting.request)
-        return self.listen(waiting, patience)
-
-    def listen(self, waiting, patience=2.0):
-        end = time.monotonic() + patience
-        while (left := end - time.monotonic()) > 0:
-            self.socket.settimeout(left)
-            try:
-                data = self.socket.recv(512)
-            except TimeoutError:
-                return None
-            if not data:
-                raise ConnectionError("the gateway closed the line")
-            if reply := waiting.feed(data):
-                return reply
-        return None
-
-
-@pytest.fixture
-def line(simulation):
-    made = []
-
-    def connect(gateway):
-        made.append(Line(simulation, gateway))
-        return made[-1]
-
-    yield connect
-    for each in made:
-        each.socket.close()
-
-
-def http(simulation, method, path, body=None, kind="application/json", headers=None):
-    """Status and JSON (or text) of the control interface."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(simulation.url + path, data, method=method)
-    request.add_header("Content-Type", kind)
-    for name, value in (headers or {}).items():
-        request.add_header(name, value)
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            text = answer.read().decode()
-            return answer.status, text if "html" in answer.headers["Content-Type"] else json.loads(text)
-    except urllib.error.HTTPError as error:
-        text = error.read().decode()
-        return error.code, json.loads(text) if text.startswith("{") else text
-
-
-def fault(simulation, address, **faults):
-    status, found = http(simulation, "PATCH", f"/meters/{address}", {"faults": faults})
-    assert status == 200, found
-    return found
-
-
-def status_word(line):
-    reply = line.ask(exchange.dlt645_read(METER, "04000503"))
-    return values.decode(reply.data, "u16le")
-
-
-def relay_645(n1, password=RIGHTS[0], until=None):
-    return exchange.dlt645_relay(METER, n1, password, RIGHTS[1], until)
-
+from .common_simulator import (
+    METER,
+    READS,
+    RIGHTS,
+    Line,
+    http,
+    line,
+    relay_645,
+    simulation,
+    status_word,
+)
 
 # ---- DL/T 645
 
@@ -220,6 +124,30 @@ def test_dlt645_wildcards_and_other_addresses(simulation, line):
     assert gateway.ask(two, 0.2) is None, "two meters talk at once"
     assert two.count > 0
     assert gateway.ask(exchange.dlt645_read(METER, "00010000")) is not None
+
+
+def test_dlt645_what_the_meter_does_not_know(simulation, line):
+    gateway = line("GW-645")
+
+    def ask(address, control, data=b"", patience=2.0):
+        parser = dlt645.Parser()
+        gateway.socket.sendall(dlt645.build(address, control, data))
+        gateway.socket.settimeout(patience)
+        try:
+            return parser.feed(gateway.socket.recv(512))
+        except TimeoutError:
+            return []
+
+    for control, data in [(0x14, bytes(12)), (0x12, bytes(5)), (0x1C, bytes(3))]:
+        (frame,) = ask(METER, control, data)
+        assert (frame.control, frame.error_code) == (control | 0xC0, 1)
+    (frame,) = ask(METER, 0x11, b"\x00\x00")
+    assert frame.error_code == 2
+    trip = RIGHTS[0] + RIGHTS[1] + bytes((0x1A, 0)) + bytes(6)
+    for address in ("9" * 12, dlt645.WILDCARD):
+        assert ask(address, 0x1C, trip, 0.1) == [], "no relay command without a meter's name"
+    assert ask(METER, 0x9C, b"", 0.1) == [], "an answer is no request"
+    assert http(simulation, "GET", f"/meters/{METER}")[1]["relay"] == "closed"
 
 
 def test_dlt645_read_address_of_the_only_meter():
@@ -333,304 +261,9 @@ def test_pymodbus_client_agrees(simulation):
             assert answer.exception_code == 2
             answer = await client.write_register(0x58, 1, device_id=1)
             assert answer.exception_code == 1, "function 06 is not in the manual"
+            answer = await client.read_input_registers(0, count=1, device_id=1)
+            assert answer.exception_code == 1
         finally:
             client.close()
 
     asyncio.run(run())
-
-
-# ---- faults, each on both protocols
-
-READS = {
-    "645": ("GW-645", METER, lambda: exchange.dlt645_read(METER, "00010000")),
-    "modbus": ("GW-RTU", "1", lambda: exchange.modbus_read(1, 0, 2)),
-}
-TRIPS = {
-    "645": ("GW-645", METER, lambda: relay_645(dlt645.TRIP)),
-    "modbus": ("GW-RTU", "1", lambda: exchange.modbus_write(1, 0x57, [1, 1])),
-}
-each_read = pytest.mark.parametrize(("gateway", "address", "read"), READS.values(), ids=READS)
-each_trip = pytest.mark.parametrize(("gateway", "address", "trip"), TRIPS.values(), ids=TRIPS)
-
-
-def energy_of(gateway, reply):
-    encoding = "bcd" if gateway == "GW-645" else "u32"
-    return values.decode(reply.data, encoding, Decimal(10))
-
-
-@each_read
-@pytest.mark.parametrize(
-    ("name", "value", "reason"),
-    [
-        ("silent", True, Outcome.TIMEOUT),
-        ("bad_checksum", True, Outcome.CRC),
-        ("other_address", True, Outcome.WRONG_UNIT),
-    ],
-)
-def test_no_answer_has_its_reason(simulation, line, gateway, address, read, name, value, reason):
-    fault(simulation, address, **{name: value})
-    connection, waiting = line(gateway), read()
-    assert connection.ask(waiting, 0.2) is None
-    assert waiting.failure()[0] is reason
-    fault(simulation, address, **{name: False})
-    assert connection.ask(read()) is not None
-
-
-@each_read
-def test_exception(simulation, line, gateway, address, read):
-    fault(simulation, address, exception=4)
-    assert line(gateway).ask(read()).error.code == 4
-
-
-@each_read
-def test_noise(simulation, line, gateway, address, read):
-    fault(simulation, address, noise=True)
-    waiting = read()
-    assert line(gateway).ask(waiting).error is None
-    assert waiting.received.startswith(b"\x00\xffping")
-
-
-@each_read
-def test_spike_decrease_and_stuck(simulation, line, gateway, address, read):
-    connection = line(gateway)
-    first = energy_of(gateway, connection.ask(read()))
-    fault(simulation, address, spike_wh=500_000)
-    assert energy_of(gateway, connection.ask(read())) >= first + 500_000
-    fault(simulation, address, spike_wh=-50_000)
-    assert energy_of(gateway, connection.ask(read())) < first
-    fault(simulation, address, spike_wh=0, stuck=True)
-    stuck = energy_of(gateway, connection.ask(read()))
-    http(simulation, "PATCH", f"/meters/{address}", {"speed": 100_000})
-    time.sleep(0.05)
-    assert energy_of(gateway, connection.ask(read())) == stuck
-    fault(simulation, address, stuck=False)
-    assert energy_of(gateway, connection.ask(read())) > stuck
-    http(simulation, "PATCH", f"/meters/{address}", {"energy_wh": 0, "power_w": 0})
-    assert energy_of(gateway, connection.ask(read())) == 0
-
-
-@each_read
-def test_a_late_answer_meets_the_next_request(simulation, line, gateway, address, read):
-    fault(simulation, address, late_ms=150)
-    connection, waiting = line(gateway), read()
-    assert connection.ask(waiting, 0.05) is None
-    fault(simulation, address, late_ms=0)
-    other = (
-        exchange.dlt645_read(METER, "04000503")
-        if gateway == "GW-645"
-        else exchange.modbus_read(2, 0, 2)
-    )
-    http(simulation, "POST", f"/gateways/{gateway}", {"delay_ms": 300})
-    assert connection.ask(other).error is None
-    assert [stray.reason for stray in other.strays] == [
-        Outcome.MALFORMED if gateway == "GW-645" else Outcome.WRONG_UNIT
-    ]
-
-
-@each_trip
-def test_welded_relay_acknowledges(simulation, line, gateway, address, trip):
-    fault(simulation, address, welded=True)
-    connection = line(gateway)
-    assert connection.ask(trip()).error is None
-    found = http(simulation, "GET", f"/meters/{address}")[1]
-    assert (found["relay"], found["commanded"]) == ("closed", "open")
-    assert found["power_w"] > 0
-    assert found["movements"] == []
-    assert found["commands"][-1]["result"] == "acknowledged, relay stuck"
-    if gateway == "GW-645":
-        assert status_word(connection) == 1 << 6
-    else:
-        assert connection.ask(exchange.modbus_read(1, 0x57, 2)).registers == (1, 1)
-
-
-@each_trip
-def test_obeyed_without_acknowledgement(simulation, line, gateway, address, trip):
-    fault(simulation, address, no_ack=True)
-    connection, waiting = line(gateway), trip()
-    assert connection.ask(waiting, 0.2) is None
-    assert waiting.failure()[0] is Outcome.TIMEOUT
-    assert http(simulation, "GET", f"/meters/{address}")[1]["relay"] == "open"
-    read = READS["645" if gateway == "GW-645" else "modbus"][2]
-    assert connection.ask(read()) is not None, "reads are answered"
-
-
-@each_trip
-def test_reads_are_held_after_a_write(simulation, line, gateway, address, trip):
-    fault(simulation, address, hold_reads_after_write=True)
-    connection = line(gateway)
-    read = READS["645" if gateway == "GW-645" else "modbus"][2]
-    assert connection.ask(read()) is not None
-    assert connection.ask(trip()).error is None
-    assert connection.ask(read(), 0.2) is None
-    found = http(simulation, "GET", f"/meters/{address}")[1]
-    assert (found["relay"], found["held"]) == ("open", True)
-    assert fault(simulation, address, hold_reads_after_write=False)["held"] is False
-    assert connection.ask(read()) is not None
-
-
-def test_relay_delay_is_seen_as_command_before_position(simulation, line):
-    http(simulation, "PATCH", f"/meters/{METER}", {"relay_delay_ms": 200})
-    gateway = line("GW-645")
-    gateway.ask(relay_645(dlt645.TRIP))
-    assert status_word(gateway) == 1 << 6
-    time.sleep(0.25)
-    assert status_word(gateway) == 1 << 4 | 1 << 6
-
-
-# ---- gateway and control
-
-
-def test_one_line_answers_one_request_at_a_time(simulation, line):
-    http(simulation, "POST", "/gateways/GW-RTU", {"delay_ms": 100})
-    first, second = line("GW-RTU"), line("GW-RTU")
-    started = time.monotonic()
-    one, two = exchange.modbus_read(1, 0, 2), exchange.modbus_read(2, 0, 2)
-    first.socket.sendall(one.request)
-    second.socket.sendall(two.request)
-    assert first.listen(one)
-    assert second.listen(two)
-    assert time.monotonic() - started >= 0.2
-
-
-def test_an_offline_gateway_drops_and_refuses(simulation, line):
-    connection = line("GW-645")
-    status, found = http(simulation, "POST", "/gateways/GW-645", {"online": False})
-    assert (status, found["online"]) == (200, False)
-    with pytest.raises(ConnectionError):
-        connection.ask(exchange.dlt645_read(METER, "00010000"))
-    with pytest.raises(ConnectionError):
-        line("GW-645")
-    assert line("GW-RTU").ask(exchange.modbus_read(1, 0, 2)), "the other gateway goes on"
-    http(simulation, "POST", "/gateways/GW-645", {"online": True})
-    assert line("GW-645").ask(exchange.dlt645_read(METER, "00010000"))
-
-
-def test_meters_can_be_added(simulation, line):
-    spec = {"gateway": "GW-RTU", "protocol": "modbus_ddsy1352", "address": 7, "energy_wh": 50}
-    assert http(simulation, "POST", "/meters", spec)[0] == 201
-    assert line("GW-RTU").ask(exchange.modbus_read(7, 0, 2)).registers == (0, 5)
-    status, found = http(simulation, "POST", "/meters", spec)
-    assert (status, found["error"]) == (400, "gateway GW-RTU has a meter 7 already")
-    mixed = {"gateway": "GW-RTU", "protocol": "dlt645", "address": METER}
-    assert http(simulation, "POST", "/meters", mixed)[0] == 400
-    assert http(simulation, "POST", "/meters", {"gateway": "none"})[0] == 404
-
-
-def test_control_answers_bad_requests_with_the_reason(simulation):
-    assert http(simulation, "GET", "/meters/42") == (404, {"error": "no meter 42"})
-    assert http(simulation, "PATCH", "/meters/1", {"powr_w": 1})[0] == 400
-    assert http(simulation, "PATCH", "/meters/1", [1])[0] == 400
-    assert http(simulation, "PATCH", "/meters/1", {}, kind="text/plain")[0] == 415
-    assert http(simulation, "POST", "/gateways/none", {})[0] == 404
-    assert http(simulation, "POST", "/gateways/GW-RTU", {"delay_ms": "x"})[0] == 400
-    assert http(simulation, "POST", "/gateways/GW-RTU", {"onlin": True})[0] == 400
-    meters = http(simulation, "GET", "/meters")[1]
-    assert [meter["key"] for meter in meters] == [
-        f"GW-645:{METER}", f"GW-645:{NEIGHBOUR}", "GW-RTU:1", "GW-RTU:2"
-    ]  # fmt: skip
-    gateways = http(simulation, "GET", "/gateways")[1]
-    assert gateways[1]["meters"] == ["1", "2"]
-
-
-def test_the_same_unit_on_two_gateways_needs_its_gateway():
-    meter = {"protocol": "modbus_ddsy1352", "address": 1}
-    config = {"gateways": [{"name": name, "meters": [meter]} for name in ("A", "B")]}
-    with in_thread(config) as running:
-        assert http(running, "GET", "/meters/1")[0] == 404
-        assert http(running, "GET", "/meters/B:1")[1]["gateway"] == "B"
-
-
-def test_page_in_both_languages(simulation):
-    status, text = http(simulation, "GET", "/", headers={"Accept-Language": "zh-CN,en;q=0.5"})
-    assert status == 200
-    assert '<html lang="zh-CN">' in text
-    assert "模拟电表" in text
-    text = http(simulation, "GET", "/")[1]
-    assert "Simulated meters" in text
-    assert METER in text
-    assert "http://" not in text and "https://" not in text, "no foreign resources"
-
-
-def test_state_survives_a_restart(tmp_path):
-    kept = tmp_path / "state.json"
-    with in_thread(CONFIG, state_path=kept) as running:
-        http(running, "PATCH", "/meters/1", {"energy_wh": 123_000, "relay": "open"})
-        http(running, "PATCH", f"/meters/{METER}", {"speed": 1000})
-        energy = http(running, "GET", f"/meters/{METER}")[1]["energy_wh"]
-    assert json.loads(kept.read_text())["clean"] is True
-    with in_thread(CONFIG, state_path=kept) as running:
-        found = http(running, "GET", "/meters/1")[1]
-        assert (found["energy_wh"], found["relay"]) == (123_000, "open")
-        assert http(running, "GET", f"/meters/{METER}")[1]["energy_wh"] >= energy
-
-
-def test_a_register_never_goes_back_after_a_crash(tmp_path):
-    kept = tmp_path / "state.json"
-    config = {"gateways": [{"name": "A", "meters": [
-        {"protocol": "modbus_ddsy1352", "address": 1, "power_w": 1500, "speed": 3600}
-    ]}]}  # fmt: skip
-    with in_thread(config, state_path=kept) as running:
-        time.sleep(0.3)
-        saved = kept.read_text()
-        time.sleep(0.5)
-        energy = http(running, "GET", "/meters/1")[1]["energy_wh"]
-    kept.write_text(saved)
-    with in_thread(config, state_path=kept) as running:
-        assert http(running, "GET", "/meters/1")[1]["energy_wh"] >= energy
-
-
-def test_a_taken_port_leaves_nothing_open():
-    async def run():
-        first = Simulation({"gateways": [{"name": "A"}]}, control_port=None)
-        await first.start()
-        taken = first.gateways["A"].port
-        second = Simulation({"gateways": [{"name": "B"}, {"name": "C", "port": taken}]})
-        with pytest.raises(OSError, match="address already in use"):
-            await second.start()
-        assert not second.gateways["B"].online
-        await first.stop()
-
-    asyncio.run(run())
-
-
-def run_command(*arguments):
-    command = [sys.executable, "-m", "odoo", f"--addons-path={ADDON.parent}", "prepay_simulator"]
-    return subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_command_says_where_it_listens_and_stops_on_request(tmp_path):
-    config = json.loads((ADDON / "demo" / "simulator.json").read_text())
-    for gateway in config["gateways"]:
-        gateway["port"] = 0
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    process = run_command("--config", tmp_path / "config.json", "--state", tmp_path / "state.json")
-    try:
-        word, _, ready = process.stdout.readline().partition(" ")
-        assert word == "READY", process.stderr.read()
-        ready = json.loads(ready)
-        assert list(ready["gateways"]) == ["GW-645", "GW-RTU"]
-        with urllib.request.urlopen(ready["control"] + "/meters", timeout=5) as answer:
-            meters = json.load(answer)
-        assert [meter["address"] for meter in meters] == [
-            "202611000001", "202611000002", "202611000003", "1", "2", "3"
-        ]  # fmt: skip
-        assert all(meter["power_w"] >= 300 for meter in meters)
-        process.terminate()
-        assert process.wait(10) == 0
-        assert json.loads((tmp_path / "state.json").read_text())["clean"] is True
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def test_command_says_what_is_wrong(tmp_path):
-    process = run_command("--config", tmp_path / "none.json")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "prepay_simulator: configuration" in errors
-    assert "Traceback" not in errors

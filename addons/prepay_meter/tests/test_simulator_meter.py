@@ -1,4 +1,5 @@
 """The simulated meter itself, on a clock that the test moves."""
+# ruff: noqa: DTZ001 - the clock of a meter has no zone
 
 from datetime import datetime, timedelta, timezone
 
@@ -146,6 +147,7 @@ def test_the_load_lives_faster_than_the_clock(meter, clock):
         ({"faults": []}, "is not an object"),
         ({"password": "02"}, "eight hex digits"),
         ({"preamble": 99}, "preamble 99"),
+        ({"label": 101}, "label 101 is no text"),
         ({"button_needed": "yes"}, "neither true nor false"),
         ([], "are not an object"),
     ],
@@ -173,11 +175,19 @@ def test_a_bad_change_says_why_and_changes_nothing(meter, changes, reason):
             "has not 12 digits",
         ),
         (
-            {"gateways": [{"name": "A", "meters": [{"protocol": "modbus_ddsy1352", "address": 0}]}]},
+            {
+                "gateways": [
+                    {"name": "A", "meters": [{"protocol": "modbus_ddsy1352", "address": 0}]}
+                ]
+            },
             "not a number of 1..247",
         ),
         (
-            {"gateways": [{"name": "A", "meters": [{"protocol": "modbus_ddsy1352", "address": 1}] * 2}]},
+            {
+                "gateways": [
+                    {"name": "A", "meters": [{"protocol": "modbus_ddsy1352", "address": 1}] * 2}
+                ]
+            },
             "a meter 1 already",
         ),
     ],

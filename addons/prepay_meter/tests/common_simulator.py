@@ -1,0 +1,123 @@
+"""What the simulator tests share: a small fleet, a line to a gateway, the control interface."""
+
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from odoo.addons.prepay_meter.protocols import dlt645, exchange, values
+from odoo.addons.prepay_meter.simulator.simulation import in_thread
+
+METER, NEIGHBOUR = "202611000001", "202611000002"
+RIGHTS = (bytes.fromhex("02000000"), bytes(4))
+CONFIG = {
+    "gateways": [
+        {
+            "name": "GW-645",
+            "delay_ms": 1,
+            "meters": [
+                {"protocol": "dlt645", "address": METER, "power_w": 1000, "energy_wh": 186_420},
+                {"protocol": "dlt645", "address": NEIGHBOUR, "power_w": 0, "energy_wh": 10},
+            ],
+        },
+        {
+            "name": "GW-RTU",
+            "delay_ms": 1,
+            "meters": [
+                {"protocol": "modbus_ddsy1352", "address": 1, "power_w": 800, "energy_wh": 97_810},
+                {"protocol": "modbus_ddsy1352", "address": 2, "power_w": 0, "energy_wh": 700_000},
+            ],
+        },
+    ]
+}
+
+
+@pytest.fixture
+def simulation():
+    with in_thread(CONFIG) as running:
+        yield running
+
+
+class Line:
+    """A blocking connection to a gateway that asks one thing at a time."""
+
+    def __init__(self, simulation, gateway):
+        self.socket = socket.create_connection(("127.0.0.1", simulation.port(gateway)), 2)
+
+    def ask(self, waiting, patience=2.0):
+        """The reply, or None after `patience` seconds."""
+        self.socket.sendall(waiting.request)
+        return self.listen(waiting, patience)
+
+    def listen(self, waiting, patience=2.0):
+        end = time.monotonic() + patience
+        while (left := end - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                data = self.socket.recv(512)
+            except TimeoutError:
+                return None
+            if not data:
+                raise ConnectionError("the gateway closed the line")
+            if reply := waiting.feed(data):
+                return reply
+        return None
+
+
+@pytest.fixture
+def line(simulation):
+    made = []
+
+    def connect(gateway):
+        made.append(Line(simulation, gateway))
+        return made[-1]
+
+    yield connect
+    for each in made:
+        each.socket.close()
+
+
+def http(simulation, method, path, body=None, kind="application/json", headers=None):
+    """Status and JSON (or text) of the control interface."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(simulation.url + path, data, method=method)
+    request.add_header("Content-Type", kind)
+    for name, value in (headers or {}).items():
+        request.add_header(name, value)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            text = answer.read().decode()
+            return answer.status, text if "html" in answer.headers["Content-Type"] else json.loads(
+                text
+            )
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+        return error.code, json.loads(text) if text.startswith("{") else text
+
+
+def fault(simulation, address, **faults):
+    status, found = http(simulation, "PATCH", f"/meters/{address}", {"faults": faults})
+    assert status == 200, found
+    return found
+
+
+def status_word(line):
+    reply = line.ask(exchange.dlt645_read(METER, "04000503"))
+    return values.decode(reply.data, "u16le")
+
+
+def relay_645(n1, password=RIGHTS[0], until=None):
+    return exchange.dlt645_relay(METER, n1, password, RIGHTS[1], until)
+
+
+READS = {
+    "645": ("GW-645", METER, lambda: exchange.dlt645_read(METER, "00010000")),
+    "modbus": ("GW-RTU", "1", lambda: exchange.modbus_read(1, 0, 2)),
+}
+TRIPS = {
+    "645": ("GW-645", METER, lambda: relay_645(dlt645.TRIP)),
+    "modbus": ("GW-RTU", "1", lambda: exchange.modbus_write(1, 0x57, [1, 1])),
+}
