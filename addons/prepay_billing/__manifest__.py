@@ -36,5 +36,10 @@
         "demo/res_users_demo.xml",
         "demo/prepay_billing_demo.xml",
     ],
+    "assets": {
+        "web.assets_backend": ["prepay_billing/static/src/report/report_handler.js"],
+        "web.assets_unit_tests": ["prepay_billing/static/tests/**/*.test.js"],
+    },
     "installable": True,
+    "uninstall_hook": "uninstall_hook",
 }

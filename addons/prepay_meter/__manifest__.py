@@ -34,4 +34,5 @@
     ],
     "application": True,
     "installable": True,
+    "uninstall_hook": "uninstall_hook",
 }

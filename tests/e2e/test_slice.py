@@ -51,11 +51,16 @@ def test_power_follows_the_balance(stack, room, number, address, cut_proof, rest
         "0.01"
     )
     charges = accountant.find(
-        "prepay.charge", [["meter_id.number", "=", number]], ["quantity_base", "amount", "entry_ids"]
+        "prepay.charge",
+        [["meter_id.number", "=", number]],
+        ["quantity_base", "amount", "entry_ids"],
     )
-    rated = operator.one("prepay.account.meter", [["meter_id.number", "=", number]], ["rated_value"])
-    assert sum(charge["quantity_base"] for charge in charges) == rated["rated_value"] - (
-        readings[0]["value"]
+    rated = operator.one(
+        "prepay.account.meter", [["meter_id.number", "=", number]], ["rated_value"]
+    )
+    assert (
+        sum(charge["quantity_base"] for charge in charges)
+        == rated["rated_value"] - (readings[0]["value"])
     )
     entries = accountant.find(
         "prepay.ledger.entry",
@@ -112,7 +117,9 @@ def test_power_follows_the_balance(stack, room, number, address, cut_proof, rest
     amount = float(round(-account["available"] + 20, 2))
     topup = stack.sell(room, amount)
     restored = wait_for(
-        lambda: next((c for c in stack.commands(number) if c["target"] == "closed"), None), 5, "wish"
+        lambda: next((c for c in stack.commands(number) if c["target"] == "closed"), None),
+        5,
+        "wish",
     )
     restored = wait_for(
         lambda: next(

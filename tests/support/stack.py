@@ -70,11 +70,13 @@ class User:
 
     def _post(self, path: str, params: dict) -> Any:
         answer = self.session.post(
-            self.url + path, json={"jsonrpc": "2.0", "method": "call", "params": params}, timeout=120
+            self.url + path,
+            json={"jsonrpc": "2.0", "method": "call", "params": params},
+            timeout=120,
         ).json()
         if "error" in answer:
             raise Refused(answer["error"])
-        return answer["result"]
+        return answer.get("result")
 
 
 class Refused(Exception):
@@ -167,9 +169,7 @@ class Stack:
         """Run a scheduled action now, as the administrator's button does."""
         admin = self.user("admin")
         module, name = xml_id.split(".")
-        job = admin.one(
-            "ir.model.data", [["module", "=", module], ["name", "=", name]], ["res_id"]
-        )
+        job = admin.one("ir.model.data", [["module", "=", module], ["name", "=", name]], ["res_id"])
         admin.call("ir.cron", "method_direct_trigger", [job["res_id"]])
 
     def rate(self) -> None:

@@ -2,7 +2,6 @@ from datetime import datetime, timezone
 from decimal import Decimal
 
 from markupsafe import Markup
-
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
@@ -30,60 +29,108 @@ class PrepayAccount(models.Model):
     _description = "Prepaid Account"
     _inherit = ["mail.thread", "mail.activity.mixin"]
     _rec_name = "number"
-    _rec_names_search = ["number", "partner_id.name", "partner_id.phone", "location_id", "supply_ids.meter_id.number"]
+    _rec_names_search = [
+        "number",
+        "partner_id.name",
+        "partner_id.phone",
+        "location_id",
+        "supply_ids.meter_id.number",
+    ]
     _order = "location_id, number"
     _check_company_auto = True
 
     number = fields.Char(
-        string="Account Number", required=True, readonly=True, copy=False, index="trigram", default=lambda self: self.env._("New")
+        string="Account Number",
+        required=True,
+        readonly=True,
+        copy=False,
+        index="trigram",
+        default=lambda self: self.env._("New"),
     )
-    partner_id = fields.Many2one("res.partner", string="Tenant", required=True, index=True, tracking=True)
+    partner_id = fields.Many2one(
+        "res.partner", string="Tenant", required=True, index=True, tracking=True
+    )
     phone = fields.Char(related="partner_id.phone")
     location_id = fields.Many2one(
-        "prepay.location", string="Room", required=True, index=True, check_company=True, tracking=True
+        "prepay.location",
+        string="Room",
+        required=True,
+        index=True,
+        check_company=True,
+        tracking=True,
     )
     company_id = fields.Many2one(related="location_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
-    state = fields.Selection([("open", "Open"), ("closed", "Closed")], default="open", required=True, readonly=True, tracking=True)
+    state = fields.Selection(
+        [("open", "Open"), ("closed", "Closed")],
+        default="open",
+        required=True,
+        readonly=True,
+        tracking=True,
+    )
     opened_on = fields.Date(default=fields.Date.context_today, readonly=True)
     supply_ids = fields.One2many("prepay.account.meter", "account_id", string="Meters")
-    meter_ids = fields.Many2many("prepay.meter", string="Present Meters", compute="_compute_meter_ids")
+    meter_ids = fields.Many2many(
+        "prepay.meter", string="Present Meters", compute="_compute_meter_ids"
+    )
     policy_id = fields.Many2one(
-        "prepay.supply.policy", check_company=True, tracking=True, help="Empty: the policy of the company."
+        "prepay.supply.policy",
+        check_company=True,
+        tracking=True,
+        help="Empty: the policy of the company.",
     )
     overdraft_limit = fields.Monetary(tracking=True, help="So much may be used beyond the balance.")
-    is_protected = fields.Boolean(string="Guaranteed Supply", tracking=True, help="保电: never cut automatically.")
+    is_protected = fields.Boolean(
+        string="Guaranteed Supply", tracking=True, help="保电: never cut automatically."
+    )
     protected_reason = fields.Char(tracking=True)
-    entry_ids = fields.One2many("prepay.ledger.entry", "account_id", string="Wallet Entries", readonly=True)
+    entry_ids = fields.One2many(
+        "prepay.ledger.entry", "account_id", string="Wallet Entries", readonly=True
+    )
     charge_ids = fields.One2many("prepay.charge", "account_id", string="Charges", readonly=True)
     topup_ids = fields.One2many("prepay.topup", "account_id", string="Top-ups", readonly=True)
-    decision_ids = fields.One2many("prepay.supply.decision", "account_id", string="Decisions", readonly=True)
+    decision_ids = fields.One2many(
+        "prepay.supply.decision", "account_id", string="Decisions", readonly=True
+    )
     balance = fields.Monetary(compute="_compute_money", help="Own money posted.")
-    granted = fields.Monetary(compute="_compute_money", help="Granted money posted; used first, never paid out.")
+    granted = fields.Monetary(
+        compute="_compute_money", help="Granted money posted; used first, never paid out."
+    )
     accrued = fields.Monetary(string="Used, Not Posted", compute="_compute_money")
     available = fields.Monetary(compute="_compute_money")
-    balance_at = fields.Datetime(string="As Of", compute="_compute_balance_at", help="Newest reading that is rated.")
+    balance_at = fields.Datetime(
+        string="As Of", compute="_compute_balance_at", help="Newest reading that is rated."
+    )
     level = fields.Selection(LEVELS, default="normal", readonly=True, copy=False, index=True)
     due_since = fields.Datetime(string="Used Up Since", readonly=True, copy=False)
     notice_at = fields.Datetime(string="Notice Delivered", readonly=True, copy=False)
     supply = fields.Selection(
-        [("on", "On"), ("off", "Off"), ("switching", "Switching"), ("unknown", "Unknown")], compute="_compute_supply"
+        [("on", "On"), ("off", "Off"), ("switching", "Switching"), ("unknown", "Unknown")],
+        compute="_compute_supply",
     )
     checks_html = fields.Html(string="Why", compute="_compute_checks_html", sanitize=False)
 
-    _number_unique = models.Constraint("UNIQUE (company_id, number)", "Another account has this number.")
+    _number_unique = models.Constraint(
+        "UNIQUE (company_id, number)", "Another account has this number."
+    )
 
     @api.depends("supply_ids.end_at", "supply_ids.meter_id")
     def _compute_meter_ids(self):
         for account in self:
             account.meter_ids = account.supply_ids.filtered(lambda item: not item.end_at).meter_id
 
-    @api.depends("entry_ids.amount", "charge_ids.exact_amount", "charge_ids.state", "overdraft_limit")
+    @api.depends(
+        "entry_ids.amount", "charge_ids.exact_amount", "charge_ids.state", "overdraft_limit"
+    )
     def _compute_money(self):
         money = self._money()
         for account in self:
             own, granted, accrued = money.get(account.id, (Decimal(0),) * 3)
-            account.balance, account.granted, account.accrued = float(own), float(granted), float(accrued)
+            account.balance, account.granted, account.accrued = (
+                float(own),
+                float(granted),
+                float(accrued),
+            )
             account.available = float(own + granted - accrued) + account.overdraft_limit
 
     def _compute_balance_at(self):
@@ -95,13 +142,17 @@ class PrepayAccount(models.Model):
     def _compute_supply(self):
         for account in self:
             states = set(account.meter_ids.mapped("supply"))
-            account.supply = next((state for state in ("off", "switching", "unknown", "on") if state in states), "unknown")
+            account.supply = next(
+                (state for state in ("off", "switching", "unknown", "on") if state in states),
+                "unknown",
+            )
 
     def _compute_checks_html(self):
         for account in self:
             decisions = account._decide().values() if account.ids else ()
             account.checks_html = Markup("").join(
-                self._render_checks([*supply.evidence_dict(decision)["checks"]]) for decision in decisions
+                self._render_checks([*supply.evidence_dict(decision)["checks"]])
+                for decision in decisions
             )
 
     @api.depends("number", "location_id", "partner_id")
@@ -121,14 +172,20 @@ class PrepayAccount(models.Model):
     def _unlink_except_used(self):
         for account in self:
             if account.sudo().entry_ids or account.sudo().charge_ids:
-                raise UserError(self.env._("Account %s has entries and cannot be deleted.", account.display_name))
+                raise UserError(
+                    self.env._(
+                        "Account %s has entries and cannot be deleted.", account.display_name
+                    )
+                )
 
     # screens
 
     def action_sell(self):
         """Open the counter sale for this account."""
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_billing.prepay_sale_wizard_action")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_billing.prepay_sale_wizard_action"
+        )
         action["context"] = {"default_account_id": self.id}
         return action
 
@@ -153,15 +210,22 @@ class PrepayAccount(models.Model):
         """A table of checks in the user's words."""
         labels = self._check_labels()
         rows = Markup("").join(
-            Markup("<tr><td>{}</td><td>{}</td><td>{}</td><td class='text-muted'>{}</td></tr>").format(
-                "✓" if check["passed"] else "✗", labels.get(check["code"], check["code"]), check["value"], check["limit"]
+            Markup(
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td class='text-muted'>{}</td></tr>"
+            ).format(
+                "✓" if check["passed"] else "✗",
+                labels.get(check["code"], check["code"]),
+                check["value"],
+                check["limit"],
             )
             for check in checks
         )
         head = Markup("<tr><th></th><th>{}</th><th>{}</th><th>{}</th></tr>").format(
             self.env._("Check"), self.env._("Found"), self.env._("Needed for a cut")
         )
-        return Markup("<table class='table table-sm'><thead>{}</thead><tbody>{}</tbody></table>").format(head, rows)
+        return Markup(
+            "<table class='table table-sm'><thead>{}</thead><tbody>{}</tbody></table>"
+        ).format(head, rows)
 
     def _check_labels(self):
         return {
@@ -194,7 +258,8 @@ class PrepayAccount(models.Model):
               FROM unnest(%(ids)s::int[]) AS a(id)
               LEFT JOIN (SELECT account_id, SUM(amount) FILTER (WHERE bucket = 'principal') AS own,
                                 SUM(amount) FILTER (WHERE bucket = 'granted') AS granted
-                           FROM prepay_ledger_entry WHERE account_id = ANY(%(ids)s) GROUP BY 1) e ON e.account_id = a.id
+                           FROM prepay_ledger_entry WHERE account_id = ANY(%(ids)s) GROUP BY 1) e
+                     ON e.account_id = a.id
               LEFT JOIN (SELECT account_id, SUM(exact_amount) AS accrued
                            FROM prepay_charge WHERE state = 'open' AND account_id = ANY(%(ids)s) GROUP BY 1) c
                      ON c.account_id = a.id
@@ -237,7 +302,9 @@ class PrepayAccount(models.Model):
                 continue  # no policy, no automatic cut
             engine_policy = policy._engine_policy()
             for item in account.supply_ids.filtered(lambda item: not item.end_at):
-                evidence = account._evidence(item, now, skew, available[account.id], account in in_flight)
+                evidence = account._evidence(
+                    item, now, skew, available[account.id], account in in_flight
+                )
                 decisions[item.meter_id] = supply.decide(engine_policy, evidence)
         return decisions
 
@@ -245,13 +312,17 @@ class PrepayAccount(models.Model):
         meter = item.meter_id
         zone = self.location_id._zone()
         midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        commands = self.env["prepay.meter.command"].sudo().search(
-            [
-                ("meter_id", "=", meter.id),
-                "|",
-                ("state", "in", ("queued", "sent")),
-                ("sent_at", ">=", midnight.astimezone(timezone.utc).replace(tzinfo=None)),
-            ]
+        commands = (
+            self.env["prepay.meter.command"]
+            .sudo()
+            .search(
+                [
+                    ("meter_id", "=", meter.id),
+                    "|",
+                    ("state", "in", ("queued", "sent")),
+                    ("sent_at", ">=", midnight.astimezone(timezone.utc).replace(tzinfo=None)),
+                ]
+            )
         )
         own_cut = meter.desired_relay == "open" and meter.desired_cause == "arrears"
         desired = meter._live_desired()
@@ -266,9 +337,13 @@ class PrepayAccount(models.Model):
             reading_at=_aware(item.rated_at),
             held_readings=meter.sudo().open_hold_count,
             payment_in_flight=in_flight,
-            command_in_doubt=bool(commands.filtered(lambda command: command.state in ("queued", "sent"))),
+            command_in_doubt=bool(
+                commands.filtered(lambda command: command.state in ("queued", "sent"))
+            ),
             protected=protected,
-            protected_reason=(meter.protected_reason or self.protected_reason or "") if protected else "",
+            protected_reason=(meter.protected_reason or self.protected_reason or "")
+            if protected
+            else "",
             notice_at=_aware(self.notice_at),
             relay=meter.relay_reported or None,
             desired=desired,
@@ -366,16 +441,24 @@ class PrepayAccount(models.Model):
         self.env["ir.cron"]._commit_progress(len(touched))
         touched |= self.env["prepay.charge"]._post_due()
         self.env["ir.cron"]._commit_progress(0)
-        accounts = touched.account_id | self.search([("state", "=", "open"), ("level", "!=", "normal")])
+        accounts = touched.account_id | self.search(
+            [("state", "=", "open"), ("level", "!=", "normal")]
+        )
         accounts |= self.search(
             [
                 ("state", "=", "open"),
-                ("supply_ids", "any", [("end_at", "=", False), ("meter_id.desired_relay", "=", "open")]),
+                (
+                    "supply_ids",
+                    "any",
+                    [("end_at", "=", False), ("meter_id.desired_relay", "=", "open")],
+                ),
             ]
         )
         for index in range(0, len(accounts), batch):
             accounts[index : index + batch]._evaluate_supply()
-            if not self.env["ir.cron"]._commit_progress(batch, remaining=max(0, len(accounts) - index - batch)):
+            if not self.env["ir.cron"]._commit_progress(
+                batch, remaining=max(0, len(accounts) - index - batch)
+            ):
                 break
 
 

@@ -27,20 +27,35 @@ class PrepayAccountMeter(models.Model):
 
     account_id = fields.Many2one("prepay.account", required=True, index=True, ondelete="cascade")
     company_id = fields.Many2one(related="account_id.company_id", store=True, index=True)
-    meter_id = fields.Many2one("prepay.meter", required=True, index=True, ondelete="restrict", check_company=True)
+    meter_id = fields.Many2one(
+        "prepay.meter", required=True, index=True, ondelete="restrict", check_company=True
+    )
     medium = fields.Selection(related="meter_id.medium")
-    tariff_id = fields.Many2one("prepay.tariff", required=True, ondelete="restrict", index=True, check_company=True)
+    tariff_id = fields.Many2one(
+        "prepay.tariff", required=True, ondelete="restrict", index=True, check_company=True
+    )
     start_at = fields.Datetime(string="Since", required=True, default=fields.Datetime.now)
     end_at = fields.Datetime(string="Until", readonly=True)
     opening_register = fields.Float(
-        string="Opening Reading", digits=(16, 2), help="kWh or m³ at the start. Left at 0: the next reading opens."
+        string="Opening Reading",
+        digits=(16, 2),
+        help="kWh or m³ at the start. Left at 0: the next reading opens.",
     )
     rated_at = fields.Datetime(string="Rated Until", readonly=True, copy=False)
     rated_value = BigInteger(string="Rated Register (Wh or L)", readonly=True, copy=False)
-    residue = fields.Float(digits=False, readonly=True, copy=False, help="Fraction of a fen carried to the next posting.")
-    problem = fields.Char(readonly=True, copy=False, help="Why usage cannot be rated; nothing is charged meanwhile.")
+    residue = fields.Float(
+        digits=False,
+        readonly=True,
+        copy=False,
+        help="Fraction of a fen carried to the next posting.",
+    )
+    problem = fields.Char(
+        readonly=True, copy=False, help="Why usage cannot be rated; nothing is charged meanwhile."
+    )
 
-    _meter_unique = models.UniqueIndex("(meter_id) WHERE end_at IS NULL", "This meter already belongs to an open account.")
+    _meter_unique = models.UniqueIndex(
+        "(meter_id) WHERE end_at IS NULL", "This meter already belongs to an open account."
+    )
 
     @api.constrains("meter_id", "tariff_id")
     def _check_medium(self):
@@ -48,10 +63,13 @@ class PrepayAccountMeter(models.Model):
             if item.tariff_id.medium != item.meter_id.medium:
                 raise ValidationError(
                     self.env._(
-                        "Meter %(meter)s and tariff %(tariff)s are not of the same kind. Choose a tariff for %(medium)s.",
+                        "Meter %(meter)s and tariff %(tariff)s are not of the same kind. "
+                        "Choose a tariff for %(medium)s.",
                         meter=item.meter_id.number,
                         tariff=item.tariff_id.name,
-                        medium=dict(item.meter_id._fields["medium"]._description_selection(self.env))[item.meter_id.medium],
+                        medium=dict(
+                            item.meter_id._fields["medium"]._description_selection(self.env)
+                        )[item.meter_id.medium],
                     )
                 )
 
@@ -60,13 +78,19 @@ class PrepayAccountMeter(models.Model):
         items = super().create(vals_list)
         for item in items.filtered(lambda item: item.opening_register and not item.rated_at):
             item.write(
-                {"rated_at": item.start_at, "rated_value": int(Decimal(f"{item.opening_register:.3f}") * 1000)}
+                {
+                    "rated_at": item.start_at,
+                    "rated_value": int(Decimal(f"{item.opening_register:.3f}") * 1000),
+                }
             )
         return items
 
     def _residues(self):
         """Exact carried fractions by id, CNY as Decimal."""
-        self.env.cr.execute("SELECT id, COALESCE(residue, 0)::text FROM prepay_account_meter WHERE id = ANY(%s)", [self.ids])
+        self.env.cr.execute(
+            "SELECT id, COALESCE(residue, 0)::text FROM prepay_account_meter WHERE id = ANY(%s)",
+            [self.ids],
+        )
         return {supply_id: Decimal(residue) for supply_id, residue in self.env.cr.fetchall()}
 
     @api.model
@@ -86,7 +110,9 @@ class PrepayAccountMeter(models.Model):
         versions = supplies.tariff_id._engine_versions()
         lines, cursors = [], []
         for supply in supplies:
-            self._rate_one(supply, by_supply[supply.id], versions[supply.tariff_id.id], lines, cursors)
+            self._rate_one(
+                supply, by_supply[supply.id], versions[supply.tariff_id.id], lines, cursors
+            )
         self._write_lines(lines)
         self._write_cursors(cursors)
         self.invalidate_model()
@@ -144,10 +170,16 @@ class PrepayAccountMeter(models.Model):
         sums = {}
         for supply, line in lines:
             key = (supply.id, line.day, line.version_id, line.rate, line.tier)
-            start, end, quantity, _price, amount = sums.get(key, (line.start, line.end, 0, line.price, Decimal(0)))
+            start, end, quantity, _price, amount = sums.get(
+                key, (line.start, line.end, 0, line.price, Decimal(0))
+            )
             sums[key] = (
-                min(start, line.start), max(end, line.end), quantity + line.quantity, line.price, amount + line.amount,
-            )  # fmt: skip
+                min(start, line.start),
+                max(end, line.end),
+                quantity + line.quantity,
+                line.price,
+                amount + line.amount,
+            )
         if not sums:
             return
         values = [
@@ -165,11 +197,13 @@ class PrepayAccountMeter(models.Model):
         self.env.cr.execute(
             SQL(
                 """
-                INSERT INTO prepay_charge (supply_id, account_id, meter_id, company_id, medium, day, version_id, rate,
-                                           tier, start_at, end_at, quantity_base, price, exact_amount, state,
+                INSERT INTO prepay_charge (supply_id, account_id, meter_id, company_id, medium, day,
+                                           version_id, rate, tier, start_at, end_at, quantity_base, price,
+                                           exact_amount, state,
                                            create_uid, write_uid, create_date, write_date)
-                SELECT s.id, s.account_id, s.meter_id, s.company_id, m.medium, v.day::date, v.version_id, v.rate, v.tier,
-                       v.start_at, v.end_at, v.quantity, v.price, v.amount, 'open', %(uid)s, %(uid)s, %(now)s, %(now)s
+                SELECT s.id, s.account_id, s.meter_id, s.company_id, m.medium, v.day::date,
+                       v.version_id, v.rate, v.tier, v.start_at, v.end_at, v.quantity, v.price, v.amount,
+                       'open', %(uid)s, %(uid)s, %(now)s, %(now)s
                   FROM (VALUES %(values)s)
                        AS v(supply_id, day, version_id, rate, tier, start_at, end_at, quantity, price, amount)
                   JOIN prepay_account_meter s ON s.id = v.supply_id
@@ -197,7 +231,13 @@ class PrepayAccountMeter(models.Model):
                   FROM (VALUES %s) AS v(id, at, value, problem) WHERE s.id = v.id
                 """,
                 SQL(", ").join(
-                    SQL("(%s, %s::timestamp, %s::bigint, %s::varchar)", supply_id, at, value, problem)
+                    SQL(
+                        "(%s, %s::timestamp, %s::bigint, %s::varchar)",
+                        supply_id,
+                        at,
+                        value,
+                        problem,
+                    )
                     for supply_id, at, value, problem in cursors
                 ),
             )

@@ -20,32 +20,59 @@ class PrepayCharge(models.Model):
     _order = "day desc, id desc"
     _rec_name = "day"
 
-    supply_id = fields.Many2one("prepay.account.meter", required=True, index=True, ondelete="restrict", readonly=True)
-    account_id = fields.Many2one("prepay.account", required=True, index=True, ondelete="restrict", readonly=True)
-    meter_id = fields.Many2one("prepay.meter", required=True, index=True, ondelete="restrict", readonly=True)
+    supply_id = fields.Many2one(
+        "prepay.account.meter", required=True, index=True, ondelete="restrict", readonly=True
+    )
+    account_id = fields.Many2one(
+        "prepay.account", required=True, index=True, ondelete="restrict", readonly=True
+    )
+    meter_id = fields.Many2one(
+        "prepay.meter", required=True, index=True, ondelete="restrict", readonly=True
+    )
     company_id = fields.Many2one("res.company", required=True, index=True, readonly=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
-    medium = fields.Selection([("electricity", "Electricity"), ("water", "Water")], required=True, readonly=True)
+    medium = fields.Selection(
+        [("electricity", "Electricity"), ("water", "Water")], required=True, readonly=True
+    )
     day = fields.Date(required=True, readonly=True, help="Local day of the site.")
-    version_id = fields.Many2one("prepay.tariff.version", string="Price Version", required=True, ondelete="restrict", readonly=True)
+    version_id = fields.Many2one(
+        "prepay.tariff.version",
+        string="Price Version",
+        required=True,
+        ondelete="restrict",
+        readonly=True,
+    )
     rate = fields.Selection([("flat", "Flat")], required=True, readonly=True)
     tier = fields.Integer(required=True, readonly=True, default=1, aggregator=None)
     start_at = fields.Datetime(string="From", required=True, readonly=True)
     end_at = fields.Datetime(string="Until", required=True, readonly=True)
     quantity_base = BigInteger(string="Quantity (Wh or L)", required=True, readonly=True)
     quantity = fields.Float(
-        string="Quantity (kWh or m³)", compute="_compute_quantity", digits=(16, 3), store=True, readonly=True
+        string="Quantity (kWh or m³)",
+        compute="_compute_quantity",
+        digits=(16, 3),
+        store=True,
+        readonly=True,
     )
     price = fields.Float(required=True, readonly=True, digits="Prepaid Price", aggregator="avg")
-    exact_amount = fields.Float(required=True, readonly=True, digits=False, help="Not rounded, CNY.")
+    exact_amount = fields.Float(
+        required=True, readonly=True, digits=False, help="Not rounded, CNY."
+    )
     amount = fields.Monetary(readonly=True, help="Posted amount.")
     state = fields.Selection(
-        [("open", "Accruing"), ("posted", "Posted")], required=True, default="open", readonly=True, index=True
+        [("open", "Accruing"), ("posted", "Posted")],
+        required=True,
+        default="open",
+        readonly=True,
+        index=True,
     )
-    entry_ids = fields.Many2many("prepay.ledger.entry", "prepay_charge_entry_rel", "charge_id", "entry_id", readonly=True)
+    entry_ids = fields.Many2many(
+        "prepay.ledger.entry", "prepay_charge_entry_rel", "charge_id", "entry_id", readonly=True
+    )
 
     _open_unique = models.UniqueIndex(
-        "(supply_id, day, version_id, rate, tier) WHERE state = 'open'", "One open charge for each day, price and tier."
+        "(supply_id, day, version_id, rate, tier) WHERE state = 'open'",
+        "One open charge for each day, price and tier.",
     )
 
     def init(self):
@@ -107,17 +134,20 @@ class PrepayCharge(models.Model):
                 "UPDATE prepay_charge SET state = 'posted', amount = %s WHERE id = %s AND state = 'open'",
                 [amount, charge.id],
             )
-        self.env.cr.execute("UPDATE prepay_account_meter SET residue = %s WHERE id = %s", [residue, supply.id])
+        self.env.cr.execute(
+            "UPDATE prepay_account_meter SET residue = %s WHERE id = %s", [residue, supply.id]
+        )
         if not total:
             return
         granted = supply.account_id._money()[supply.account_id.id][1]
         from_granted, from_own = split_charge(total, granted)
         days = sorted(charge.day for charge in charges)
+        unit = "m³" if supply.medium == "water" else "kWh"
         reason = self.env._(
             "%(meter)s, %(days)s: %(quantity)s",
             meter=supply.meter_id.number,
             days=str(days[0]) if days[0] == days[-1] else f"{days[0]} – {days[-1]}",
-            quantity=f"{sum(charges.mapped('quantity_base')) / 1000:.2f} {'m³' if supply.medium == 'water' else 'kWh'}",
+            quantity=f"{sum(charges.mapped('quantity_base')) / 1000:.2f} {unit}",
         )
         entries = self.env["prepay.ledger.entry"]._post(
             [

@@ -21,7 +21,9 @@ class PrepayLedgerEntry(models.Model):
     _log_access = False
     _rec_name = "reason"
 
-    account_id = fields.Many2one("prepay.account", required=True, index=True, ondelete="restrict", readonly=True)
+    account_id = fields.Many2one(
+        "prepay.account", required=True, index=True, ondelete="restrict", readonly=True
+    )
     company_id = fields.Many2one("res.company", required=True, index=True, readonly=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
     kind = fields.Selection(
@@ -40,7 +42,10 @@ class PrepayLedgerEntry(models.Model):
         readonly=True,
     )
     bucket = fields.Selection(
-        [("principal", "Own Money"), ("granted", "Granted")], required=True, default="principal", readonly=True
+        [("principal", "Own Money"), ("granted", "Granted")],
+        required=True,
+        default="principal",
+        readonly=True,
     )
     amount = fields.Monetary(required=True, readonly=True)
     key = fields.Char(required=True, readonly=True, help="The same key can never post twice.")
@@ -50,7 +55,9 @@ class PrepayLedgerEntry(models.Model):
     res_model = fields.Char(string="Document Model", readonly=True)
     res_id = fields.Many2oneReference(string="Document", model_field="res_model", readonly=True)
     reverses_id = fields.Many2one("prepay.ledger.entry", readonly=True, index="btree_not_null")
-    move_id = fields.Many2one("account.move", string="Journal Entry", readonly=True, index="btree_not_null")
+    move_id = fields.Many2one(
+        "account.move", string="Journal Entry", readonly=True, index="btree_not_null"
+    )
 
     _key_unique = models.Constraint("UNIQUE (key)", "This posting exists already.")
     _reverses_unique = models.UniqueIndex(
@@ -73,7 +80,8 @@ class PrepayLedgerEntry(models.Model):
                         RETURN NEW;  -- only the journal entry was filled in
                     END IF;
                 END IF;
-                RAISE EXCEPTION 'prepay_ledger_entry is append-only: % refused', TG_OP USING ERRCODE = 'check_violation';
+                RAISE EXCEPTION 'prepay_ledger_entry is append-only: % refused', TG_OP
+                    USING ERRCODE = 'check_violation';
             END $$;
             CREATE OR REPLACE TRIGGER prepay_ledger_append_only BEFORE UPDATE OR DELETE ON prepay_ledger_entry
                 FOR EACH ROW EXECUTE FUNCTION prepay_ledger_append_only();
@@ -97,7 +105,8 @@ class PrepayLedgerEntry(models.Model):
                     posting["kind"],
                     posting["amount"],
                     bucket=bucket,
-                    reverses=reverses and ledger.Entry(reverses.kind, reverses._exact_amount(), reverses.bucket),
+                    reverses=reverses
+                    and ledger.Entry(reverses.kind, reverses._exact_amount(), reverses.bucket),
                 )
             except LedgerError as error:
                 raise UserError(self._explain_refusal(account, posting["amount"], error)) from None
@@ -179,23 +188,30 @@ class PrepayLedgerEntry(models.Model):
         A company whose accounts are not set, or whose period is locked, keeps its entries waiting
         and gets a message; the money itself was never refused.
         """
-        for company in self.env["res.company"].search([("prepay_liability_account_id", "!=", False)]):
+        for company in self.env["res.company"].search(
+            [("prepay_liability_account_id", "!=", False)]
+        ):
             self._post_topups(company)
             self.env["ir.cron"]._commit_progress(1)
 
     @api.model
-    def _post_topups(self, company, limit=1000):
-        """Post the cash top-ups and refunds of a company that have no journal entry yet.
+    def _debit_account(self, company, topup):
+        """Where the money of a top-up stands. Extended by payment addons."""
+        return company.prepay_cash_account_id
 
-        Debit cash, credit the prepayment liability (合同负债/预收账款): money received for a future
-        delivery is no income (CAS 14).
+    @api.model
+    def _post_topups(self, company, limit=1000):
+        """Post the top-ups and refunds of a company that have no journal entry yet.
+
+        Debit where the money stands, credit the prepayment liability (合同负债/预收账款): money received
+        for a future delivery is no income (CAS 14).
 
         :return: the journal entry, empty when there was nothing to post
         """
         company = company.with_company(company)
         self.env.cr.execute(
             """
-            SELECT e.id, e.amount::text FROM prepay_ledger_entry e
+            SELECT e.id, e.res_id, e.amount::text FROM prepay_ledger_entry e
              WHERE e.company_id = %s AND e.move_id IS NULL AND e.kind IN ('topup', 'refund')
                AND e.res_model = 'prepay.topup'
              ORDER BY e.id LIMIT %s
@@ -203,12 +219,18 @@ class PrepayLedgerEntry(models.Model):
             [company.id, limit],
         )
         rows = self.env.cr.fetchall()
-        total = sum((Decimal(amount) for _id, amount in rows), Decimal(0))
         if not rows:
             return self.env["account.move"]
         entries = self.browse([row[0] for row in rows])
-        line = {"debit": 0.0, "credit": 0.0, "name": self.env._("Prepayments %s", fields.Date.context_today(self))}
-        debit, credit = ("debit", "credit") if total >= 0 else ("credit", "debit")
+        totals = {}
+        for topup, (_id, _topup_id, amount) in zip(
+            self.env["prepay.topup"].browse([row[1] for row in rows]), rows
+        ):
+            debited = self._debit_account(company, topup)
+            totals[debited] = totals.get(debited, Decimal(0)) + Decimal(amount)
+        name = self.env._("Prepayments %s", fields.Date.context_today(self))
+        lines = [(debited, total) for debited, total in totals.items() if total]
+        lines.append((company.prepay_liability_account_id, -sum(totals.values())))
         move = (
             self.env["account.move"]
             .with_company(company)
@@ -217,10 +239,10 @@ class PrepayLedgerEntry(models.Model):
                     "move_type": "entry",
                     "journal_id": company.prepay_journal_id.id,
                     "date": fields.Date.context_today(self),
-                    "ref": self.env._("Counter top-ups: %s", len(rows)),
+                    "ref": self.env._("Top-ups: %s", len(rows)),
                     "line_ids": [
-                        (0, 0, {**line, "account_id": company.prepay_cash_account_id.id, debit: float(abs(total))}),
-                        (0, 0, {**line, "account_id": company.prepay_liability_account_id.id, credit: float(abs(total))}),
+                        (0, 0, {"name": name, "account_id": account.id, "balance": float(balance)})
+                        for account, balance in lines
                     ],
                 }
             )

@@ -9,8 +9,12 @@ class PrepaySupplyDecision(models.Model):
     _order = "id desc"
     _rec_name = "meter_id"
 
-    account_id = fields.Many2one("prepay.account", required=True, index=True, ondelete="restrict", readonly=True)
-    meter_id = fields.Many2one("prepay.meter", required=True, index=True, ondelete="restrict", readonly=True)
+    account_id = fields.Many2one(
+        "prepay.account", required=True, index=True, ondelete="restrict", readonly=True
+    )
+    meter_id = fields.Many2one(
+        "prepay.meter", required=True, index=True, ondelete="restrict", readonly=True
+    )
     company_id = fields.Many2one(related="account_id.company_id", store=True, index=True)
     action = fields.Selection([("open", "Cut"), ("close", "Restore")], required=True, readonly=True)
     decided_at = fields.Datetime(required=True, default=fields.Datetime.now, readonly=True)
@@ -23,4 +27,6 @@ class PrepaySupplyDecision(models.Model):
 
     def _compute_evidence_html(self):
         for decision in self:
-            decision.evidence_html = self.env["prepay.account"]._render_checks((decision.evidence or {}).get("checks", []))
+            decision.evidence_html = self.env["prepay.account"]._render_checks(
+                (decision.evidence or {}).get("checks", [])
+            )

@@ -22,42 +22,73 @@ class PrepaySupplyPolicy(models.Model):
     name = fields.Char(required=True, translate=True, tracking=True)
     sequence = fields.Integer(default=10)
     active = fields.Boolean(default=True)
-    company_id = fields.Many2one("res.company", required=True, default=lambda self: self.env.company, index=True)
+    company_id = fields.Many2one(
+        "res.company", required=True, default=lambda self: self.env.company, index=True
+    )
     currency_id = fields.Many2one(related="company_id.currency_id")
     alarm1 = fields.Monetary(string="Alarm 1", default=20, tracking=True)
     alarm2 = fields.Monetary(string="Alarm 2", default=5, tracking=True)
-    cut_at = fields.Monetary(string="Cut At", default=0, tracking=True, help="A cut is due at this available amount.")
-    restore_above = fields.Monetary(default=0, tracking=True, help="Power returns as soon as more than this is available.")
+    cut_at = fields.Monetary(
+        string="Cut At", default=0, tracking=True, help="A cut is due at this available amount."
+    )
+    restore_above = fields.Monetary(
+        default=0, tracking=True, help="Power returns as soon as more than this is available."
+    )
     grace_minutes = fields.Integer(string="Grace (min)", default=30, tracking=True)
     evidence_minutes = fields.Integer(
-        string="Newest Reading at Most (min) Old", default=60, tracking=True, help="An older reading never leads to a cut."
+        string="Newest Reading at Most (min) Old",
+        default=60,
+        tracking=True,
+        help="An older reading never leads to a cut.",
     )
-    any_time = fields.Boolean(string="Cut at Any Hour", tracking=True, help="Off: only inside the window, when staff can reconnect.")
+    any_time = fields.Boolean(
+        string="Cut at Any Hour",
+        tracking=True,
+        help="Off: only inside the window, when staff can reconnect.",
+    )
     window_start = fields.Float(string="Cut From", default=10.0, tracking=True)
     window_end = fields.Float(string="Cut Until", default=16.0, tracking=True)
     working_days_only = fields.Boolean(string="Working Days Only", default=True, tracking=True)
     notice_required = fields.Boolean(
-        string="Only After a Delivered Notice", default=True, tracking=True, help="No delivered message, no cut."
+        string="Only After a Delivered Notice",
+        default=True,
+        tracking=True,
+        help="No delivered message, no cut.",
     )
     notice_minutes = fields.Integer(string="Notice Ahead (min)", default=1440, tracking=True)
     max_operations = fields.Integer(string="Relay Operations per Day", default=6, tracking=True)
 
     @api.constrains(
-        "alarm1", "alarm2", "cut_at", "restore_above", "grace_minutes", "evidence_minutes", "any_time", "window_start",
-        "window_end", "notice_minutes", "max_operations",
-    )  # fmt: skip
+        "alarm1",
+        "alarm2",
+        "cut_at",
+        "restore_above",
+        "grace_minutes",
+        "evidence_minutes",
+        "any_time",
+        "window_start",
+        "window_end",
+        "notice_minutes",
+        "max_operations",
+    )
     def _check_policy(self):
         remedies = {
             "alarm_order": self.env._("Alarm 2 must not be above alarm 1."),
-            "restore_order": self.env._("Power must not return below the amount at which it is cut."),
-            "window_empty": self.env._("The cut window is empty: choose different hours or “Cut at Any Hour”."),
+            "restore_order": self.env._(
+                "Power must not return below the amount at which it is cut."
+            ),
+            "window_empty": self.env._(
+                "The cut window is empty: choose different hours or “Cut at Any Hour”."
+            ),
             "duration_negative": self.env._("Durations must not be negative."),
             "operations_negative": self.env._("The number of operations must not be negative."),
         }
         for policy in self:
             for hour in (policy.window_start, policy.window_end):
                 if not 0 <= hour < 24:
-                    raise ValidationError(self.env._("Policy %s: hours lie between 0:00 and 23:59.", policy.name))
+                    raise ValidationError(
+                        self.env._("Policy %s: hours lie between 0:00 and 23:59.", policy.name)
+                    )
             try:
                 policy._engine_policy()
             except PolicyError as error:

@@ -16,21 +16,31 @@ class PrepayTariff(models.Model):
 
     name = fields.Char(required=True, translate=True, tracking=True)
     medium = fields.Selection(
-        [("electricity", "Electricity"), ("water", "Water")], required=True, default="electricity", tracking=True
+        [("electricity", "Electricity"), ("water", "Water")],
+        required=True,
+        default="electricity",
+        tracking=True,
     )
-    company_id = fields.Many2one("res.company", required=True, default=lambda self: self.env.company, index=True)
+    company_id = fields.Many2one(
+        "res.company", required=True, default=lambda self: self.env.company, index=True
+    )
     currency_id = fields.Many2one(related="company_id.currency_id")
     active = fields.Boolean(default=True)
     version_ids = fields.One2many("prepay.tariff.version", "tariff_id", string="Prices", copy=True)
     current_price = fields.Float(
-        string="Price Now", compute="_compute_current_price", digits="Prepaid Price", help="CNY per kWh or m³."
+        string="Price Now",
+        compute="_compute_current_price",
+        digits="Prepaid Price",
+        help="CNY per kWh or m³.",
     )
 
     @api.depends("version_ids.price", "version_ids.valid_from")
     def _compute_current_price(self):
         now = fields.Datetime.now()
         for tariff in self:
-            valid = tariff.version_ids.filtered(lambda version: version.valid_from and version.valid_from <= now)
+            valid = tariff.version_ids.filtered(
+                lambda version: version.valid_from and version.valid_from <= now
+            )
             tariff.current_price = valid.sorted("valid_from")[-1:].price
 
     def _engine_versions(self):

@@ -43,11 +43,17 @@ class PrepayTariffVersion(models.Model):
         self._refuse_used()
 
     def _refuse_used(self):
-        used = self.env["prepay.charge"].sudo().search([("version_id", "in", self.ids)], limit=1).version_id
+        used = (
+            self.env["prepay.charge"]
+            .sudo()
+            .search([("version_id", "in", self.ids)], limit=1)
+            .version_id
+        )
         if used:
             raise UserError(
                 self.env._(
-                    "The price of tariff %s has already been charged and cannot change. Add a new price with a later start.",
+                    "The price of tariff %s has already been charged and cannot change. "
+                    "Add a new price with a later start.",
                     used.tariff_id.name,
                 )
             )
@@ -55,14 +61,26 @@ class PrepayTariffVersion(models.Model):
     def _check_not_past(self):
         """A new price never reaches back over usage that was already rated (no re-pricing)."""
         for version in self:
-            rated = self.env["prepay.account.meter"].sudo().search(
-                [("tariff_id", "=", version.tariff_id.id), ("rated_at", ">", version.valid_from)], limit=1
+            charged = (
+                self.env["prepay.charge"]
+                .sudo()
+                .search(
+                    [
+                        ("version_id.tariff_id", "=", version.tariff_id.id),
+                        ("end_at", ">", version.valid_from),
+                    ],
+                    order="end_at desc",
+                    limit=1,
+                )
             )
-            if rated:
+            if charged:
                 raise ValidationError(
                     self.env._(
-                        "Tariff %(tariff)s: usage up to %(rated)s (UTC) is already charged. Let the new price start later.",
+                        "Tariff %(tariff)s: usage up to %(end)s is already charged. "
+                        "Let the new price start later.",
                         tariff=version.tariff_id.name,
-                        rated=rated.rated_at,
+                        end=fields.Datetime.context_timestamp(self, charged.end_at).strftime(
+                            "%Y-%m-%d %H:%M"
+                        ),
                     )
                 )

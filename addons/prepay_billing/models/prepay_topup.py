@@ -18,23 +18,33 @@ class PrepayTopup(models.Model):
     _check_company_auto = True
 
     number = fields.Char(string="Receipt Number", readonly=True, copy=False, index="trigram")
-    account_id = fields.Many2one("prepay.account", required=True, index=True, ondelete="restrict", readonly=True)
+    account_id = fields.Many2one(
+        "prepay.account", required=True, index=True, ondelete="restrict", readonly=True
+    )
     partner_id = fields.Many2one(related="account_id.partner_id", store=True, index=True)
     location_id = fields.Many2one(related="account_id.location_id", store=True, index=True)
     company_id = fields.Many2one(related="account_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
     amount = fields.Monetary(required=True, readonly=True)
     method = fields.Selection([("cash", "Cash")], required=True, default="cash", readonly=True)
-    state = fields.Selection([("draft", "Draft"), ("done", "Credited")], default="draft", required=True, readonly=True)
+    state = fields.Selection(
+        [("draft", "Draft"), ("done", "Credited")], default="draft", required=True, readonly=True
+    )
     paid_at = fields.Datetime(string="Paid On", readonly=True)
-    cashier_id = fields.Many2one("res.users", string="Cashier", readonly=True, default=lambda self: self.env.user)
+    cashier_id = fields.Many2one(
+        "res.users", string="Cashier", readonly=True, default=lambda self: self.env.user
+    )
     balance_before = fields.Monetary(readonly=True)
     balance_after = fields.Monetary(readonly=True)
-    entry_id = fields.Many2one("prepay.ledger.entry", string="Wallet Entry", readonly=True, copy=False)
+    entry_id = fields.Many2one(
+        "prepay.ledger.entry", string="Wallet Entry", readonly=True, copy=False
+    )
     move_id = fields.Many2one(related="entry_id.move_id", string="Journal Entry")
     note = fields.Char()
 
-    _number_unique = models.Constraint("UNIQUE (company_id, number)", "This receipt number exists already.")
+    _number_unique = models.Constraint(
+        "UNIQUE (company_id, number)", "This receipt number exists already."
+    )
     _amount_positive = models.Constraint("CHECK (amount > 0)", "A top-up is more than zero.")
 
     @api.ondelete(at_uninstall=False)
@@ -50,7 +60,9 @@ class PrepayTopup(models.Model):
         todo = self.filtered(lambda topup: topup.state == "draft")
         available = todo.account_id._available()
         for topup in todo:
-            topup.number = topup.number or topup.env["ir.sequence"].with_company(topup.company_id).next_by_code("prepay.topup")
+            topup.number = topup.number or topup.env["ir.sequence"].with_company(
+                topup.company_id
+            ).next_by_code("prepay.topup")
         entries = self.env["prepay.ledger.entry"]._post(
             [
                 {

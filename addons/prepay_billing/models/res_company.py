@@ -5,7 +5,10 @@ class ResCompany(models.Model):
     _inherit = "res.company"
 
     prepay_journal_id = fields.Many2one(
-        "account.journal", string="Prepayment Journal", domain="[('type', '=', 'general')]", check_company=True
+        "account.journal",
+        string="Prepayment Journal",
+        domain="[('type', '=', 'general')]",
+        check_company=True,
     )
     prepay_cash_account_id = fields.Many2one(
         "account.account",
@@ -21,7 +24,9 @@ class ResCompany(models.Model):
         check_company=True,
         help="合同负债 (2204) or, for small enterprises, 预收账款 (2203).",
     )
-    prepay_policy_id = fields.Many2one("prepay.supply.policy", string="Supply Policy", check_company=True)
+    prepay_policy_id = fields.Many2one(
+        "prepay.supply.policy", string="Supply Policy", check_company=True
+    )
     prepay_posting = fields.Selection(
         [("daily", "After each local day"), ("run", "With each rating run")],
         string="Charges Are Posted",
@@ -30,7 +35,10 @@ class ResCompany(models.Model):
         help="Until a charge is posted it is accrued: the available amount is right in both cases.",
     )
     prepay_max_topup = fields.Monetary(
-        string="Largest Top-up", default=5000, help="A single sale above this amount is refused.", currency_field="currency_id"
+        string="Largest Top-up",
+        default=5000,
+        help="A single sale above this amount is refused.",
+        currency_field="currency_id",
     )
 
     def _prepay_create_accounting(self):
@@ -50,7 +58,12 @@ class ResCompany(models.Model):
                 liability = accounts
                 for code in ("2204", "2203"):
                     liability = liability or accounts.search(
-                        [*domain, ("code", "=like", f"{code}%"), ("account_type", "=", "liability_current")], limit=1
+                        [
+                            *domain,
+                            ("code", "=like", f"{code}%"),
+                            ("account_type", "=", "liability_current"),
+                        ],
+                        limit=1,
                     )
                 company.prepay_liability_account_id = liability or accounts.create(
                     {
@@ -63,7 +76,8 @@ class ResCompany(models.Model):
                 done.append(company.prepay_liability_account_id.display_name)
             if not company.prepay_cash_account_id:
                 cash_journal = env["account.journal"].search(
-                    [*env["account.journal"]._check_company_domain(company), ("type", "=", "cash")], limit=1
+                    [*env["account.journal"]._check_company_domain(company), ("type", "=", "cash")],
+                    limit=1,
                 )
                 company.prepay_cash_account_id = cash_journal.default_account_id or accounts.search(
                     [*domain, ("account_type", "=", "asset_cash")], limit=1

@@ -5,12 +5,22 @@ class ResConfigSettings(models.TransientModel):
     _inherit = "res.config.settings"
 
     prepay_journal_id = fields.Many2one(related="company_id.prepay_journal_id", readonly=False)
-    prepay_cash_account_id = fields.Many2one(related="company_id.prepay_cash_account_id", readonly=False)
-    prepay_liability_account_id = fields.Many2one(related="company_id.prepay_liability_account_id", readonly=False)
+    prepay_cash_account_id = fields.Many2one(
+        related="company_id.prepay_cash_account_id", readonly=False
+    )
+    prepay_liability_account_id = fields.Many2one(
+        related="company_id.prepay_liability_account_id", readonly=False
+    )
     prepay_policy_id = fields.Many2one(related="company_id.prepay_policy_id", readonly=False)
-    prepay_posting = fields.Selection(related="company_id.prepay_posting", readonly=False, required=True)
-    prepay_max_topup = fields.Monetary(related="company_id.prepay_max_topup", readonly=False, currency_field="company_currency_id")
-    company_currency_id = fields.Many2one(related="company_id.currency_id", string="Prepaid Currency")
+    prepay_posting = fields.Selection(
+        related="company_id.prepay_posting", readonly=False, required=True
+    )
+    prepay_max_topup = fields.Monetary(
+        related="company_id.prepay_max_topup", readonly=False, currency_field="company_currency_id"
+    )
+    company_currency_id = fields.Many2one(
+        related="company_id.currency_id", string="Prepaid Currency"
+    )
 
     def action_prepay_create_accounting(self):
         """Set up the missing journal and accounts and show what was made."""
@@ -20,7 +30,9 @@ class ResConfigSettings(models.TransientModel):
             "tag": "display_notification",
             "params": {
                 "type": "success",
-                "message": self.env._("Set up: %s", ", ".join(done)) if done else self.env._("Everything was set already."),
+                "message": self.env._("Set up: %s", ", ".join(done))
+                if done
+                else self.env._("Everything was set already."),
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
         }

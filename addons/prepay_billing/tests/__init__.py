@@ -1,0 +1,2 @@
+from . import test_pdf_engine
+from . import test_receipt

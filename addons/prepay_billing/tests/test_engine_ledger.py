@@ -1,5 +1,6 @@
 """Wallet ledger: rules of the kinds, balances, granted money first."""
 
+from dataclasses import FrozenInstanceError
 from decimal import Decimal, localcontext
 
 import pytest
@@ -120,6 +121,18 @@ def test_refusal_names_the_facts():
     with pytest.raises(LedgerError) as caught:
         validate_entry("topup", Decimal(-1))
     assert caught.value.values == {"kind": "topup", "amount": Decimal(-1)}
+
+
+def test_records_never_change():
+    records = (
+        (Entry("topup", CENT), "amount"),
+        (Balance(CENT, CENT), "granted"),
+        (ENTRY_KINDS["topup"], "sign"),
+    )
+    for record, name in records:
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, name, -1)
+        assert not hasattr(record, "__dict__")
 
 
 def test_balance():

@@ -1,4 +1,4 @@
-"""Supply decision: each check alone, the window's arithmetic, levels, restore, refusals."""
+"""Supply decision: each check alone, levels, restore, stored evidence."""
 
 import json
 from dataclasses import replace
@@ -7,11 +7,14 @@ from decimal import Decimal
 
 import pytest
 
-from odoo.addons.prepay_billing.engine.supply import (
-    Check,
-    Level,
-    decide,
-    evidence_dict,
+from odoo.addons.prepay_billing.engine.supply import Check, Level, decide, evidence_dict
+from odoo.addons.prepay_billing.tests.engine_samples import (
+    CUT_BY_POLICY,
+    DUE,
+    NOW,
+    POLICY,
+    check_of,
+    local,
 )
 
 CODES = [
@@ -43,6 +46,22 @@ def test_cut_when_everything_speaks_for_it():
     assert decision.blocked_by == ()
     assert [check.code for check in decision.checks] == CODES
     assert all(check.passed for check in decision.checks)
+    assert [check.limit for check in decision.checks] == [
+        "<= 0",
+        "!= open",
+        "!= open",
+        "<= 1:00:00",
+        ">= 0:30:00",
+        "10:00-16:00",
+        "weekday 1-5",
+        ">= 24:00:00",
+        "no",
+        "no",
+        "no",
+        "0",
+        "<= 4",
+        "<= 0:00:05",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +118,7 @@ def test_each_check_alone_stops_the_cut(code, changes, value, limit):
         ("fresh", {"reading_at": ago(seconds=-5)}, "-0:00:05"),
         ("grace", {"due_since": ago(minutes=30)}, "0:30:00"),
         ("grace", {"due_since": ago(days=3, seconds=0.25)}, "72:00:00.25"),
+        ("grace", {"due_since": ago(hours=1, microseconds=10)}, "1:00:00.00001"),
         ("notice", {"notice_at": ago(hours=24)}, "24:00:00"),
         ("protected", {"protected_reason": "no longer"}, "no"),
         ("operations", {"operations_today": 4}, "4"),
@@ -149,6 +169,10 @@ def test_level(available, level):
     decision = decide(replace(POLICY, cut_at=Decimal(-10)), replace(DUE, available=amount))
     assert decision.level is level
     assert (decision.action == "open") is (level is Level.cut)
+
+
+def test_levels_are_named_as_they_are_stored():
+    assert [level.value for level in Level] == ["normal", "alarm1", "alarm2", "arrears", "cut"]
 
 
 def test_level_with_the_cut_at_zero_knows_no_arrears():

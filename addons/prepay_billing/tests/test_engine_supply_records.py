@@ -8,7 +8,7 @@ import pytest
 
 from odoo.addons.prepay_billing.engine.errors import EvidenceError, PolicyError
 from odoo.addons.prepay_billing.engine.supply import Policy, decide
-from odoo.addons.prepay_billing.tests.engine_samples import DUE, POLICY, UTC
+from odoo.addons.prepay_billing.tests.engine_samples import DUE, NOW, POLICY, UTC
 
 
 def test_defaults():
@@ -27,8 +27,23 @@ def test_defaults():
         max_operations_per_day=6,
         clock_skew_limit=timedelta(seconds=5),
     )
-    with pytest.raises(FrozenInstanceError):
-        POLICY.cut_at = Decimal(1)
+
+
+def test_records_never_change():
+    decision = decide(POLICY, DUE)
+    records = (
+        (POLICY, "cut_at"),
+        (DUE, "available"),
+        (decision, "action"),
+        (
+            decision.checks[0],
+            "passed",
+        ),
+    )
+    for record, name in records:
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, name, None)
+        assert not hasattr(record, "__dict__")
 
 
 def test_limits_themselves_are_allowed():
@@ -76,7 +91,7 @@ def test_policy_refused(code, changes):
     assert all(name in str(caught.value) for name in changes)
 
 
-NAIVE, ANCIENT = datetime(2025, 6, 4), datetime(1899, 1, 1, tzinfo=UTC)
+NAIVE, ANCIENT = NOW.replace(tzinfo=None), datetime(1899, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +118,11 @@ def test_evidence_refused(code, changes):
         replace(DUE, **changes)
     assert caught.value.code == code
     assert caught.value.values == changes
+
+
+def test_a_refusal_names_all_that_contradicts():
+    with pytest.raises(PolicyError) as caught:
+        Policy(window_start=None)
+    assert str(caught.value) == (
+        "Policy refused (window_half): window_start = None, window_end = datetime.time(16, 0)"
+    )

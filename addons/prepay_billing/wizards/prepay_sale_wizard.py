@@ -22,9 +22,13 @@ class PrepaySaleWizard(models.TransientModel):
     change = fields.Monetary(compute="_compute_change")
     available_after = fields.Monetary(string="Available After", compute="_compute_change")
     method = fields.Selection(
-        selection=lambda self: self.env["prepay.topup"]._fields["method"].selection, required=True, default="cash"
+        selection=lambda self: self.env["prepay.topup"]._fields["method"].selection,
+        required=True,
+        default="cash",
     )
-    recent_topup_id = fields.Many2one("prepay.topup", string="Just Sold", compute="_compute_recent_topup_id")
+    recent_topup_id = fields.Many2one(
+        "prepay.topup", string="Just Sold", compute="_compute_recent_topup_id"
+    )
     confirm_duplicate = fields.Boolean(string="Sell Once More")
     note = fields.Char()
 
@@ -88,14 +92,17 @@ class PrepaySaleWizard(models.TransientModel):
         self.account_id.check_access("read")
         account = self.account_id.display_name
         if self.account_id.state != "open":
-            raise UserError(self.env._("Account %s is closed. Open an account for the room first.", account))
+            raise UserError(
+                self.env._("Account %s is closed. Open an account for the room first.", account)
+            )
         if self.amount <= 0:
             raise UserError(self.env._("Account %s: enter an amount above zero.", account))
         limit = self.company_id.prepay_max_topup
         if limit and self.amount > limit:
             raise UserError(
                 self.env._(
-                    "Account %(account)s: %(amount)s is above the largest sale of %(limit)s. Sell in parts or change the limit in the settings.",
+                    "Account %(account)s: %(amount)s is above the largest sale of %(limit)s. "
+                    "Sell in parts or change the limit in the settings.",
                     account=account,
                     amount=self.amount,
                     limit=limit,
@@ -106,8 +113,11 @@ class PrepaySaleWizard(models.TransientModel):
         if self.recent_topup_id and not self.confirm_duplicate:
             raise UserError(
                 self.env._(
-                    "Receipt %(number)s: the same amount was sold to this account at %(time)s. Tick “Sell Once More” if that is meant.",
+                    "Receipt %(number)s: the same amount was sold to this account at %(time)s. "
+                    "Tick “Sell Once More” if that is meant.",
                     number=self.recent_topup_id.number,
-                    time=fields.Datetime.context_timestamp(self, self.recent_topup_id.paid_at).strftime("%H:%M:%S"),
+                    time=fields.Datetime.context_timestamp(
+                        self, self.recent_topup_id.paid_at
+                    ).strftime("%H:%M:%S"),
                 )
             )

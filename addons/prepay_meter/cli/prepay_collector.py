@@ -16,7 +16,9 @@ class PrepayCollector(Command):
         config.parse_config(args, setup_logging=True)
         names = config["db_name"]
         if len(names) != 1:
-            raise SystemExit("Name exactly one database: odoo prepay_collector -c odoo.conf -d DATABASE")
+            raise SystemExit(
+                "Name exactly one database: odoo prepay_collector -c odoo.conf -d DATABASE"
+            )
         from odoo.addons.prepay_meter.collector import service
 
         service.run(connection_info_for(names[0])[1])

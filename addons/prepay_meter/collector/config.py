@@ -92,7 +92,9 @@ SELECT g.id, g.state_id, g.name, g.host, g.port, g.timeout_ms / 1000.0 AS timeou
   FROM prepay_gateway g WHERE g.active AND g.link = 'tcp_serial' ORDER BY g.id
 """
 _PROFILES = "SELECT * FROM prepay_meter_profile WHERE id = ANY(%s)"
-_POINTS = "SELECT * FROM prepay_meter_point WHERE profile_id = ANY(%s) ORDER BY profile_id, sequence, id"
+_POINTS = (
+    "SELECT * FROM prepay_meter_point WHERE profile_id = ANY(%s) ORDER BY profile_id, sequence, id"
+)
 _CONTROLS = "SELECT * FROM prepay_meter_control WHERE profile_id = ANY(%s)"
 _METERS = """
 SELECT m.id, m.state_id, m.number, m.address, m.profile_id, m.gateway_id, m.poll_minutes, m.password,
@@ -118,7 +120,13 @@ async def load(connection: AsyncConnection) -> dict[int, Gateway]:
     cursor = connection.cursor(row_factory=dict_row)
     gateways = {
         row["id"]: Gateway(
-            row["id"], row["state_id"], row["name"], row["host"], row["port"], float(row["timeout"]), float(row["gap"])
+            row["id"],
+            row["state_id"],
+            row["name"],
+            row["host"],
+            row["port"],
+            float(row["timeout"]),
+            float(row["gap"]),
         )
         for row in await (await cursor.execute(_GATEWAYS)).fetchall()
     }

@@ -11,7 +11,14 @@ from datetime import datetime, timedelta
 
 from ..protocols import values
 from ..protocols.errors import Outcome
-from ..protocols.exchange import Exchange, Reply, dlt645_read, dlt645_relay, modbus_read, modbus_write
+from ..protocols.exchange import (
+    Exchange,
+    Reply,
+    dlt645_read,
+    dlt645_relay,
+    modbus_read,
+    modbus_write,
+)
 from .config import Meter, Point
 from .link import NoReply
 
@@ -67,7 +74,9 @@ async def read(meter: Meter, points: Iterable[Point], ask: Ask) -> dict[str, int
             try:
                 found[point.channel] = _decode(meter, block, point, reply.data)
             except ValueError as error:
-                raise NoReply(Outcome.MALFORMED, f"{point.channel} at {point.address}: {error}") from None
+                raise NoReply(
+                    Outcome.MALFORMED, f"{point.channel} at {point.address}: {error}"
+                ) from None
     return found
 
 
@@ -103,8 +112,12 @@ async def write_relay(meter: Meter, target: str, now: datetime, ask: Ask) -> Non
     if meter.profile.protocol == "dlt645":
         until = None
         if meter.profile.validity:
-            until = (now.astimezone(meter.tz) + timedelta(seconds=meter.profile.validity)).replace(tzinfo=None)
-        exchange = dlt645_relay(meter.address, control.payload[0], meter.password, meter.profile.operator, until)
+            until = (now.astimezone(meter.tz) + timedelta(seconds=meter.profile.validity)).replace(
+                tzinfo=None
+            )
+        exchange = dlt645_relay(
+            meter.address, control.payload[0], meter.password, meter.profile.operator, until
+        )
     else:
         exchange = modbus_write(int(meter.address), int(control.address, 16), list(control.payload))
     reply = await ask(exchange)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from ..protocols.errors import Outcome
 from ..protocols.exchange import Exchange, Reply
@@ -48,16 +49,16 @@ class SerialLink:
             opening = asyncio.open_connection(self.host, self.port)
             self._reader, self._writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT)
         except (OSError, asyncio.TimeoutError) as error:
-            raise GatewayOffline(f"{self.host}:{self.port}: {error or 'no connection in time'}") from error
+            raise GatewayOffline(
+                f"{self.host}:{self.port}: {error or 'no connection in time'}"
+            ) from error
 
     async def close(self) -> None:
         writer, self._reader, self._writer = self._writer, None, None
         if writer is not None:
             writer.close()
-            try:
+            with contextlib.suppress(OSError):  # the other side was faster
                 await writer.wait_closed()
-            except OSError:
-                pass  # the other side was faster
 
     async def ask(self, exchange: Exchange) -> Reply:
         """Send the request of ``exchange`` and return the reply that belongs to it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ import psycopg
 import uvloop
 
 from . import config
-from .store import Store
+from .store import DatabaseAway, Store
 from .worker import GatewayWorker
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Collector:
                 await loop()
             except asyncio.CancelledError:
                 raise
-            except psycopg.OperationalError as error:
+            except DatabaseAway as error:
                 _logger.warning("Database: %s; trying again", str(error).strip())
             except Exception:
                 _logger.exception("Collector: %s failed, starting it again", loop.__name__)
@@ -79,16 +80,22 @@ class Collector:
                 elif notification.channel == "prepay_command":
                     self._fetch.set()
                 else:
-                    wanted = {int(part) for part in notification.payload.split(",") if part.isdecimal()}
+                    wanted = {
+                        int(part) for part in notification.payload.split(",") if part.isdecimal()
+                    }
                     for worker in self.workers.values():
                         worker.read_now(wanted)
 
     async def _keep_leases(self) -> None:
         """Renew the leases and take over changed configuration and orphaned gateways."""
         while True:
-            gateways = await config.load(await self.store.connection())
-            ours = await self.store.lease([item.state_id for item in gateways.values()], self.owner, LEASE_SECONDS)
-            await self._assign({key: item for key, item in gateways.items() if item.state_id in ours})
+            gateways = await self.store.load()
+            ours = await self.store.lease(
+                [item.state_id for item in gateways.values()], self.owner, LEASE_SECONDS
+            )
+            await self._assign(
+                {key: item for key, item in gateways.items() if item.state_id in ours}
+            )
             try:
                 await asyncio.wait_for(self._changed.wait(), RENEW_EVERY)
                 await asyncio.sleep(0.05)  # several changes in a row are one
@@ -110,14 +117,17 @@ class Collector:
             worker = self.workers[key] = GatewayWorker(gateway, self.store)
             self._tasks[key] = asyncio.create_task(worker.run(), name=f"gateway {gateway.name}")
             self._fetch.set()
-            _logger.info("Serving gateway %s at %s:%s with %s meters", gateway.name, *gateway.endpoint, len(gateway.meters))
+            _logger.info(
+                "Serving gateway %s at %s:%s with %s meters",
+                gateway.name,
+                *gateway.endpoint,
+                len(gateway.meters),
+            )
 
     async def _fetch_commands(self) -> None:
         while True:
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._fetch.wait(), FETCH_EVERY)
-            except asyncio.TimeoutError:
-                pass
             self._fetch.clear()
             if not self.workers:
                 continue

@@ -14,9 +14,14 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ..channels import BY_CODE
+from . import config
+from . import statements as sql
 from .config import Gateway, Meter
 
 _logger = logging.getLogger(__name__)
+
+#: The database does not answer; what was not committed is done again later.
+DatabaseAway = psycopg.OperationalError
 
 
 def utcnow() -> datetime:
@@ -59,83 +64,6 @@ class Command:
     in_doubt: bool
 
 
-_STAGING = """
-CREATE TEMP TABLE IF NOT EXISTS staging (
-    read_at timestamp, meter_id integer, channel smallint, value bigint
-) ON COMMIT DELETE ROWS
-"""
-_INSERT_READINGS = """
-INSERT INTO prepay_reading_data (read_at, meter_id, channel, value, source)
-SELECT DISTINCT ON (read_at, meter_id, channel) read_at, meter_id, channel, value, 1 FROM staging
-ON CONFLICT DO NOTHING
-"""
-_UPDATE_STATES = """
-UPDATE prepay_meter_state s
-   SET online = v.online, missed_polls = v.missed, last_error = v.error,
-       last_seen = COALESCE(v.seen, s.last_seen),
-       last_read_at = COALESCE(v.read_at, s.last_read_at), last_value = COALESCE(v.value, s.last_value),
-       power_w = COALESCE(v.power, s.power_w), voltage_mv = COALESCE(v.voltage, s.voltage_mv),
-       current_ma = COALESCE(v.current, s.current_ma),
-       relay_reported = COALESCE(v.relay, s.relay_reported),
-       relay_reported_at = CASE WHEN v.relay IS NULL THEN s.relay_reported_at ELSE v.seen END
-  FROM unnest(%s::int[], %s::bool[], %s::int[], %s::text[], %s::timestamp[], %s::timestamp[], %s::bigint[],
-              %s::int[], %s::int[], %s::int[], %s::text[])
-       AS v(id, online, missed, error, seen, read_at, value, power, voltage, current, relay)
- WHERE s.id = v.id
-"""
-_HOLD = """
-INSERT INTO prepay_reading_hold (meter_id, location_id, company_id, channel, rule, first_at, last_at, count,
-                                 previous_at, previous_value, value, detail, state, create_uid, write_uid,
-                                 create_date, write_date)
-SELECT m.id, m.location_id, m.company_id, %(channel)s, %(rule)s, %(at)s, %(at)s, 1, %(previous_at)s,
-       %(previous_value)s, %(value)s, %(detail)s, 'held', 1, 1, %(at)s, %(at)s
-  FROM prepay_meter m WHERE m.id = %(meter_id)s
-ON CONFLICT (meter_id, channel, rule) WHERE state = 'held'
-DO UPDATE SET last_at = EXCLUDED.last_at, value = EXCLUDED.value, detail = EXCLUDED.detail,
-              count = prepay_reading_hold.count + 1
-"""
-_EVENT = """
-INSERT INTO prepay_meter_event (meter_id, gateway_id, location_id, company_id, kind, severity, detail,
-                                first_at, last_at, count, create_uid, write_uid, create_date, write_date)
-SELECT %(meter_id)s, %(gateway_id)s, l.id, l.company_id, %(kind)s, %(severity)s, %(detail)s, %(at)s, %(at)s, 1,
-       1, 1, %(at)s, %(at)s
-  FROM prepay_location l
- WHERE l.id = COALESCE((SELECT location_id FROM prepay_meter WHERE id = %(meter_id)s),
-                       (SELECT location_id FROM prepay_gateway WHERE id = %(gateway_id)s))
-ON CONFLICT (COALESCE(meter_id, 0), COALESCE(gateway_id, 0), kind) WHERE cleared_at IS NULL
-DO UPDATE SET last_at = EXCLUDED.last_at, detail = EXCLUDED.detail, count = prepay_meter_event.count + 1
-"""
-_CLEAR = """
-UPDATE prepay_meter_event SET cleared_at = %s
- WHERE COALESCE(meter_id, 0) = %s AND COALESCE(gateway_id, 0) = %s AND kind = ANY(%s) AND cleared_at IS NULL
-"""
-_LIVE = "c.state IN ('queued', 'sent') AND c.epoch = m.desired_epoch AND (c.expires_at IS NULL OR c.expires_at > %(now)s)"
-_VOID_COMMANDS = """
-UPDATE prepay_meter_command c
-   SET state = CASE WHEN c.epoch < m.desired_epoch THEN 'superseded' ELSE 'expired' END, write_date = %(now)s
-  FROM prepay_meter m
- WHERE m.id = c.meter_id AND c.state IN ('queued', 'sent') AND m.gateway_id = ANY(%(gateways)s)
-   AND (c.epoch < m.desired_epoch OR c.expires_at <= %(now)s)
-"""
-_DUE_COMMANDS = f"""
-SELECT c.id, c.meter_id, m.gateway_id, c.target, c.epoch, c.attempts, c.state = 'sent' AS in_doubt
-  FROM prepay_meter_command c JOIN prepay_meter m ON m.id = c.meter_id
- WHERE {_LIVE} AND m.active AND m.gateway_id = ANY(%(gateways)s)
-   AND (c.not_before IS NULL OR c.not_before <= %(now)s)
- ORDER BY c.id
-"""
-_NEXT_COMMAND = """
-SELECT min(c.not_before) AS at FROM prepay_meter_command c JOIN prepay_meter m ON m.id = c.meter_id
- WHERE c.state IN ('queued', 'sent') AND m.gateway_id = ANY(%s)
-"""
-_MARK_SENT = f"""
-UPDATE prepay_meter_command c
-   SET state = 'sent', sent_at = COALESCE(c.sent_at, %(precise)s), attempts = c.attempts + 1, write_date = %(now)s
-  FROM prepay_meter m
- WHERE m.id = c.meter_id AND c.id = %(id)s AND {_LIVE}
-"""
-
-
 class Store:
     """One database connection of the collector; callers take turns.
 
@@ -151,7 +79,9 @@ class Store:
     async def connection(self) -> psycopg.AsyncConnection:
         """The open connection; reconnects when the last one broke."""
         if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(**self.conninfo, autocommit=True)
+            self._connection = await psycopg.AsyncConnection.connect(
+                **self.conninfo, autocommit=True
+            )
             await self._connection.execute("SET TIME ZONE 'UTC'")
         return self._connection
 
@@ -170,6 +100,11 @@ class Store:
                 except psycopg.OperationalError:
                     if last or not connection.closed:
                         raise
+            return None
+
+    async def load(self) -> dict[int, Gateway]:
+        """All gateways with their meters as the database has them now."""
+        return await self._run(config.load)
 
     # readings and states
 
@@ -183,20 +118,22 @@ class Store:
                 for channel, value in result.readings
             ]
             if rows:
-                await connection.execute(_STAGING)
+                await connection.execute(sql.STAGING)
                 async with connection.cursor().copy("COPY staging FROM STDIN") as copy:
                     for row in rows:
                         await copy.write_row(row)
-                await connection.execute(_INSERT_READINGS)
-            newest = {result.meter.state_id: result for result in results}  # the last one of a meter wins
+                await connection.execute(sql.INSERT_READINGS)
+            newest = {
+                result.meter.state_id: result for result in results
+            }  # the last one of a meter wins
             if newest:
-                await connection.execute(_UPDATE_STATES, self._state_columns(newest))
+                await connection.execute(sql.UPDATE_STATES, self._state_columns(newest))
             for result in results:
                 for hold in result.held:
-                    await connection.execute(_HOLD, hold)
+                    await connection.execute(sql.HOLD, hold)
             now = utcnow()
             for event in events:
-                await connection.execute(_EVENT, self._event_values(event, now))
+                await connection.execute(sql.EVENT, self._event_values(event, now))
 
         await self._run(work)
 
@@ -237,7 +174,7 @@ class Store:
 
     async def clear_events(self, kinds: set[str], meter_id: int = 0, gateway_id: int = 0) -> None:
         async def work(connection):
-            await connection.execute(_CLEAR, [utcnow(), meter_id, gateway_id, list(kinds)])
+            await connection.execute(sql.CLEAR, [utcnow(), meter_id, gateway_id, list(kinds)])
 
         await self._run(work)
 
@@ -263,7 +200,7 @@ class Store:
                 [[meter.state_id for meter in gateway.meters.values()]],
             )
             event = Event("gateway_offline", error or "", gateway_id=gateway.id, severity="alarm")
-            await connection.execute(_EVENT, self._event_values(event, now))
+            await connection.execute(sql.EVENT, self._event_values(event, now))
 
         await self._run(work)
 
@@ -286,7 +223,8 @@ class Store:
     async def release(self, owner: str) -> None:
         async def work(connection):
             await connection.execute(
-                "UPDATE prepay_gateway_state SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = %s", [owner]
+                "UPDATE prepay_gateway_state SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = %s",
+                [owner],
             )
 
         await self._run(work)
@@ -298,9 +236,9 @@ class Store:
 
         async def work(connection):
             arguments = {"now": utcnow(), "gateways": gateway_ids}
-            await connection.execute(_VOID_COMMANDS, arguments)
+            await connection.execute(sql.VOID_COMMANDS, arguments)
             cursor = connection.cursor(row_factory=dict_row)
-            rows = await (await cursor.execute(_DUE_COMMANDS, arguments)).fetchall()
+            rows = await (await cursor.execute(sql.DUE_COMMANDS, arguments)).fetchall()
             return [Command(**row) for row in rows]
 
         return await self._run(work)
@@ -310,20 +248,22 @@ class Store:
 
         async def work(connection):
             cursor = await connection.execute(
-                _MARK_SENT, {"id": command.id, "now": utcnow(), "precise": _precise()}
+                sql.MARK_SENT, {"id": command.id, "now": utcnow(), "precise": _precise()}
             )
             return cursor.rowcount == 1
 
         return await self._run(work)
 
-    async def confirm(self, command: Command, meter: Meter, proof: str, power_w: int | None) -> None:
+    async def confirm(
+        self, command: Command, meter: Meter, proof: str, power_w: int | None
+    ) -> None:
         """The relay is where it should be: close the command and report the state."""
 
         async def work(connection):
             now = utcnow()
             await connection.execute(
-                "UPDATE prepay_meter_command SET state = 'confirmed', confirmed_at = %s, proof = %s, detail = NULL, "
-                "write_date = %s WHERE id = %s AND state IN ('queued', 'sent')",
+                "UPDATE prepay_meter_command SET state = 'confirmed', confirmed_at = %s, proof = %s, "
+                "detail = NULL, write_date = %s WHERE id = %s AND state IN ('queued', 'sent')",
                 [_precise(), proof, now, command.id],
             )
             await connection.execute(

@@ -31,11 +31,15 @@ async def _sweep(conninfo: dict) -> int:
     store = Store(conninfo)
     owner = f"sweep:{socket.gethostname()}:{os.getpid()}"
     try:
-        gateways = await config.load(await store.connection())
-        mine = await store.lease([gateway.state_id for gateway in gateways.values()], owner, LEASE_SECONDS)
+        gateways = await store.load()
+        mine = await store.lease(
+            [gateway.state_id for gateway in gateways.values()], owner, LEASE_SECONDS
+        )
         served = [gateway for gateway in gateways.values() if gateway.state_id in mine]
         commands = await store.due_commands([gateway.id for gateway in served])
-        counts = await asyncio.gather(*(_sweep_gateway(gateway, store, commands) for gateway in served))
+        counts = await asyncio.gather(
+            *(_sweep_gateway(gateway, store, commands) for gateway in served)
+        )
         return sum(counts)
     finally:
         await store.release(owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from datetime import datetime, timezone
@@ -86,7 +87,9 @@ class GatewayWorker:
                     await self._lost(error)
                 except asyncio.CancelledError:
                     raise
-                except Exception:  # one faulty device or record must not end the service of a gateway
+                except (
+                    Exception
+                ):  # one faulty device or record must not end the service of a gateway
                     _logger.exception("Gateway %s: unexpected failure, going on", self.gateway.name)
                     await asyncio.sleep(1)
         finally:
@@ -108,10 +111,8 @@ class GatewayWorker:
         wait = self.due[next_id] - now if next_id is not None else 60.0
         if wait > 0:
             self.wake.clear()
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.wake.wait(), wait)
-            except asyncio.TimeoutError:
-                pass
             return
         await self.poll(self.gateway.meters[next_id])
 
@@ -141,14 +142,19 @@ class GatewayWorker:
         kind = error.outcome.value
         detail = error.detail
         if error.outcome is Outcome.TIMEOUT and not meter.ever_seen:
-            kind, detail = "unknown_address", f"no meter has ever answered under address {meter.address}"
+            kind, detail = (
+                "unknown_address",
+                f"no meter has ever answered under address {meter.address}",
+            )
         return Event(kind, detail, meter_id=meter.id)
 
     def _take(self, meter: Meter, result: PollResult, found: dict, events: list[Event]) -> None:
         """Sort what was read into readings, held values and states."""
         result.at = utcnow()
         meter.missed, meter.ever_seen = 0, True
-        result.values = {channel: value for channel, value in found.items() if not _is_register(channel)}
+        result.values = {
+            channel: value for channel, value in found.items() if not _is_register(channel)
+        }
         registers = {channel: value for channel, value in found.items() if _is_register(channel)}
         billed = BILLED[meter.profile.medium]
         doubt = None
@@ -184,7 +190,9 @@ class GatewayWorker:
         evidence = driver.weigh(meter, found)
         if evidence.contradiction:
             result.values["relay"] = None
-            events.append(Event("load_when_open", evidence.contradiction, meter_id=meter.id, severity="alarm"))
+            events.append(
+                Event("load_when_open", evidence.contradiction, meter_id=meter.id, severity="alarm")
+            )
         elif evidence.state is not None:
             result.values["relay"] = evidence.state
 
@@ -192,7 +200,10 @@ class GatewayWorker:
         """Seconds to the next poll: a silent meter is asked less and less often."""
         if meter.missed < MISSES_UNTIL_OFFLINE:
             return meter.interval
-        return min(meter.interval * 2 ** (meter.missed - MISSES_UNTIL_OFFLINE + 1), max(MAX_BACKOFF, meter.interval))
+        return min(
+            meter.interval * 2 ** (meter.missed - MISSES_UNTIL_OFFLINE + 1),
+            max(MAX_BACKOFF, meter.interval),
+        )
 
     # relay
 
@@ -234,7 +245,17 @@ class GatewayWorker:
             return False
         evidence = driver.weigh(meter, found)
         if evidence.contradiction:
-            await self.store.save([], [Event("load_when_open", evidence.contradiction, meter_id=meter.id, severity="alarm")])
+            await self.store.save(
+                [],
+                [
+                    Event(
+                        "load_when_open",
+                        evidence.contradiction,
+                        meter_id=meter.id,
+                        severity="alarm",
+                    )
+                ],
+            )
             meter.open_events.add("load_when_open")
             return False
         if evidence.state != command.target:
@@ -242,14 +263,18 @@ class GatewayWorker:
         await self.store.confirm(command, meter, evidence.proof, evidence.power_w)
         meter.desired = command.target
         await self._clear(meter, {"relay_mismatch", "load_when_open", "command_failed"})
-        self.due[meter.id] = min(self.due.get(meter.id, 0.0), _clock() + 1)  # show the new load soon
+        self.due[meter.id] = min(
+            self.due.get(meter.id, 0.0), _clock() + 1
+        )  # show the new load soon
         return True
 
     async def _not_there(self, command: Command, meter: Meter, detail: str) -> None:
         attempt = min(command.attempts, len(RETRY_AFTER) - 1)
         await self.store.postpone(command, RETRY_AFTER[attempt], detail)
         if meter.profile.relay_proof != "none":
-            await self.store.save([], [Event("relay_mismatch", detail, meter_id=meter.id, severity="alarm")])
+            await self.store.save(
+                [], [Event("relay_mismatch", detail, meter_id=meter.id, severity="alarm")]
+            )
             meter.open_events.add("relay_mismatch")
 
     # link

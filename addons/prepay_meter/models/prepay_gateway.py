@@ -12,8 +12,12 @@ class PrepayGateway(models.Model):
     _check_company_auto = True
 
     name = fields.Char(required=True, tracking=True)
-    state_id = fields.Many2one("prepay.gateway.state", required=True, ondelete="restrict", readonly=True, copy=False)
-    location_id = fields.Many2one("prepay.location", required=True, index=True, check_company=True, tracking=True)
+    state_id = fields.Many2one(
+        "prepay.gateway.state", required=True, ondelete="restrict", readonly=True, copy=False
+    )
+    location_id = fields.Many2one(
+        "prepay.location", required=True, index=True, check_company=True, tracking=True
+    )
     company_id = fields.Many2one(related="location_id.company_id", store=True, index=True)
     link = fields.Selection(
         [("tcp_serial", "Transparent serial server over TCP (Modbus RTU, DL/T 645)")],
@@ -21,13 +25,22 @@ class PrepayGateway(models.Model):
         default="tcp_serial",
         tracking=True,
     )
-    host = fields.Char(string="Address", required=True, tracking=True, help="IP address or host name of the gateway.")
+    host = fields.Char(
+        string="Address",
+        required=True,
+        tracking=True,
+        help="IP address or host name of the gateway.",
+    )
     port = fields.Integer(required=True, default=26, tracking=True)
     timeout_ms = fields.Integer(
-        string="Time-out (ms)", default=1000, help="Longest wait for an answer: 1 s at 9600 baud, 2 s at 2400, +3 s on 4G."
+        string="Time-out (ms)",
+        default=1000,
+        help="Longest wait for an answer: 1 s at 9600 baud, 2 s at 2400, +3 s on 4G.",
     )
     inter_frame_ms = fields.Integer(
-        string="Gap Between Frames (ms)", default=25, help="Silence kept on the bus before each request."
+        string="Gap Between Frames (ms)",
+        default=25,
+        help="Silence kept on the bus before each request.",
     )
     active = fields.Boolean(default=True)
     meter_ids = fields.One2many("prepay.meter", "gateway_id", string="Meters")
@@ -38,23 +51,33 @@ class PrepayGateway(models.Model):
         "CHECK (timeout_ms BETWEEN 50 AND 60000)", "The time-out must lie between 50 and 60,000 ms."
     )
     _gap_range = models.Constraint(
-        "CHECK (inter_frame_ms BETWEEN 0 AND 5000)", "The gap between frames must lie between 0 and 5,000 ms."
+        "CHECK (inter_frame_ms BETWEEN 0 AND 5000)",
+        "The gap between frames must lie between 0 and 5,000 ms.",
     )
-    _port_range = models.Constraint("CHECK (port BETWEEN 1 AND 65535)", "The port must lie between 1 and 65,535.")
+    _port_range = models.Constraint(
+        "CHECK (port BETWEEN 1 AND 65535)", "The port must lie between 1 and 65,535."
+    )
     _link_unique = models.UniqueIndex(
-        "(company_id, host, port) WHERE active", "Another gateway of this company already uses this address and port."
+        "(company_id, host, port) WHERE active",
+        "Another gateway of this company already uses this address and port.",
     )
 
     @api.depends("meter_ids")
     def _compute_meter_count(self):
-        counts = dict(self.env["prepay.meter"]._read_group([("gateway_id", "in", self.ids)], ["gateway_id"], ["__count"]))
+        counts = dict(
+            self.env["prepay.meter"]._read_group(
+                [("gateway_id", "in", self.ids)], ["gateway_id"], ["__count"]
+            )
+        )
         for gateway in self:
             gateway.meter_count = counts.get(gateway, 0)
 
     def _compute_event_count(self):
         counts = dict(
             self.env["prepay.meter.event"]._read_group(
-                [("gateway_id", "in", self.ids), ("cleared_at", "=", False)], ["gateway_id"], ["__count"]
+                [("gateway_id", "in", self.ids), ("cleared_at", "=", False)],
+                ["gateway_id"],
+                ["__count"],
             )
         )
         for gateway in self:
@@ -93,7 +116,9 @@ class PrepayGateway(models.Model):
 
     def action_open_events(self):
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_meter_event_action")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_event_action"
+        )
         action["domain"] = [("gateway_id", "=", self.id)]
         return action
 

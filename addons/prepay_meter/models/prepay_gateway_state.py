@@ -17,5 +17,7 @@ class PrepayGatewayState(models.Model):
     last_seen = fields.Datetime(readonly=True)
     offline_since = fields.Datetime(readonly=True)
     last_error = fields.Char(readonly=True)
-    lease_owner = fields.Char(string="Collector", readonly=True, help="The collector process that serves the gateway.")
+    lease_owner = fields.Char(
+        string="Collector", readonly=True, help="The collector process that serves the gateway."
+    )
     lease_until = fields.Datetime(readonly=True)

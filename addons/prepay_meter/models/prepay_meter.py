@@ -8,7 +8,15 @@ from .prepay_meter_command import CUT_VALIDITY
 from .prepay_meter_state import RELAY_STATES
 
 #: A change of one of these is announced to the collectors.
-COLLECTOR_FIELDS = {"number", "profile_id", "gateway_id", "address", "active", "poll_minutes", "password"}
+COLLECTOR_FIELDS = {
+    "number",
+    "profile_id",
+    "gateway_id",
+    "address",
+    "active",
+    "poll_minutes",
+    "password",
+}
 
 
 class PrepayMeter(models.Model):
@@ -29,16 +37,29 @@ class PrepayMeter(models.Model):
     _mail_post_access = "read"
 
     number = fields.Char(string="Meter Number", required=True, index="trigram", tracking=True)
-    state_id = fields.Many2one("prepay.meter.state", required=True, ondelete="restrict", readonly=True, copy=False)
-    profile_id = fields.Many2one("prepay.meter.profile", required=True, ondelete="restrict", index=True, tracking=True)
+    state_id = fields.Many2one(
+        "prepay.meter.state", required=True, ondelete="restrict", readonly=True, copy=False
+    )
+    profile_id = fields.Many2one(
+        "prepay.meter.profile", required=True, ondelete="restrict", index=True, tracking=True
+    )
     medium = fields.Selection(related="profile_id.medium", store=True)
     protocol = fields.Selection(related="profile_id.protocol")
-    gateway_id = fields.Many2one("prepay.gateway", index=True, ondelete="restrict", check_company=True, tracking=True)
+    gateway_id = fields.Many2one(
+        "prepay.gateway", index=True, ondelete="restrict", check_company=True, tracking=True
+    )
     address = fields.Char(
-        required=True, tracking=True, help="Modbus: unit 1–247. DL/T 645: the twelve digits of the communication address."
+        required=True,
+        tracking=True,
+        help="Modbus: unit 1–247. DL/T 645: the twelve digits of the communication address.",
     )
     location_id = fields.Many2one(
-        "prepay.location", required=True, index=True, ondelete="restrict", check_company=True, tracking=True
+        "prepay.location",
+        required=True,
+        index=True,
+        ondelete="restrict",
+        check_company=True,
+        tracking=True,
     )
     company_id = fields.Many2one(related="location_id.company_id", store=True, index=True)
     active = fields.Boolean(default=True)
@@ -48,13 +69,23 @@ class PrepayMeter(models.Model):
         digits=(8, 2),
         tracking=True,
     )
-    password = fields.Char(groups="prepay_meter.group_admin", copy=False, help="Leave empty for the profile's password.")
+    password = fields.Char(
+        groups="prepay_meter.group_admin",
+        copy=False,
+        help="Leave empty for the profile's password.",
+    )
     is_protected = fields.Boolean(
-        string="Guaranteed Supply", tracking=True, help="保电: the platform never cuts this meter by itself."
+        string="Guaranteed Supply",
+        tracking=True,
+        help="保电: the platform never cuts this meter by itself.",
     )
     protected_reason = fields.Char(tracking=True)
-    desired_relay = fields.Selection(RELAY_STATES, string="Desired Relay", readonly=True, copy=False, tracking=True)
-    desired_epoch = fields.Integer(readonly=True, copy=False, help="Number of the newest wish; older ones never run.")
+    desired_relay = fields.Selection(
+        RELAY_STATES, string="Desired Relay", readonly=True, copy=False, tracking=True
+    )
+    desired_epoch = fields.Integer(
+        readonly=True, copy=False, help="Number of the newest wish; older ones never run."
+    )
     desired_cause = fields.Selection(
         selection=lambda self: self.env["prepay.meter.command"]._fields["cause"].selection,
         string="Cause",
@@ -77,18 +108,24 @@ class PrepayMeter(models.Model):
         help="On or off only when the meter itself has reported it; unknown is shown as unknown.",
     )
 
-    _number_unique = models.UniqueIndex("(company_id, number)", "Another meter of this company has this number.")
+    _number_unique = models.UniqueIndex(
+        "(company_id, number)", "Another meter of this company has this number."
+    )
     _address_unique = models.UniqueIndex(
-        "(gateway_id, address) WHERE active AND gateway_id IS NOT NULL", "Another meter of this gateway has this address."
+        "(gateway_id, address) WHERE active AND gateway_id IS NOT NULL",
+        "Another meter of this gateway has this address.",
     )
     _poll_range = models.Constraint(
-        "CHECK (poll_minutes BETWEEN 0.02 AND 44640)", "The reading interval must lie between 0.02 minutes and 31 days."
+        "CHECK (poll_minutes BETWEEN 0.02 AND 44640)",
+        "The reading interval must lie between 0.02 minutes and 31 days.",
     )
 
     @api.depends("command_ids.state")
     def _compute_command_state(self):
         newest = {}
-        for command in self.env["prepay.meter.command"].search([("meter_id", "in", self.ids)], order="epoch desc"):
+        for command in self.env["prepay.meter.command"].search(
+            [("meter_id", "in", self.ids)], order="epoch desc"
+        ):
             newest.setdefault(command.meter_id, command.state)
         for meter in self:
             meter.command_state = newest.get(meter, False)
@@ -96,7 +133,9 @@ class PrepayMeter(models.Model):
     def _compute_open_event_count(self):
         counts = dict(
             self.env["prepay.meter.event"]._read_group(
-                [("meter_id", "in", self.ids), ("cleared_at", "=", False)], ["meter_id"], ["__count"]
+                [("meter_id", "in", self.ids), ("cleared_at", "=", False)],
+                ["meter_id"],
+                ["__count"],
             )
         )
         for meter in self:
@@ -114,7 +153,10 @@ class PrepayMeter(models.Model):
     @api.depends("relay_reported", "desired_relay", "command_state")
     def _compute_supply(self):
         for meter in self:
-            if meter.command_state in ("queued", "sent") and meter.desired_relay != meter.relay_reported:
+            if (
+                meter.command_state in ("queued", "sent")
+                and meter.desired_relay != meter.relay_reported
+            ):
                 meter.supply = "switching"
             else:
                 meter.supply = {"closed": "on", "open": "off"}.get(meter.relay_reported, "unknown")
@@ -134,7 +176,9 @@ class PrepayMeter(models.Model):
                         "Meter %(meter)s: “%(address)s” is not an address of protocol %(protocol)s. %(remedy)s",
                         meter=meter.number,
                         address=meter.address,
-                        protocol=dict(self._fields["protocol"]._description_selection(self.env))[meter.protocol],
+                        protocol=dict(self._fields["protocol"]._description_selection(self.env))[
+                            meter.protocol
+                        ],
                         remedy=remedy,
                     )
                 )
@@ -163,7 +207,10 @@ class PrepayMeter(models.Model):
         for meter in self:
             if self.env["prepay.reading"].search_count([("meter_id", "=", meter.id)], limit=1):
                 raise UserError(
-                    self.env._("Meter %s has readings and cannot be deleted. Archive it instead.", meter.number)
+                    self.env._(
+                        "Meter %s has readings and cannot be deleted. Archive it instead.",
+                        meter.number,
+                    )
                 )
 
     def action_read_now(self):
@@ -177,13 +224,17 @@ class PrepayMeter(models.Model):
             "tag": "display_notification",
             "params": {
                 "type": "success",
-                "message": self.env._("Reading requested. The values appear here within seconds when the meter is online."),
+                "message": self.env._(
+                    "Reading requested. The values appear here within seconds when the meter is online."
+                ),
             },
         }
 
     def action_switch(self):
         """Open the dialogue that switches the relay or guarantees the supply."""
-        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_meter_relay_wizard_action")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_relay_wizard_action"
+        )
         action["context"] = {"default_meter_ids": self.ids, **self.env.context}
         return action
 
@@ -196,14 +247,18 @@ class PrepayMeter(models.Model):
 
     def action_open_events(self):
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_meter_event_action")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_event_action"
+        )
         action["domain"] = [("meter_id", "=", self.id)]
         action["context"] = {"default_meter_id": self.id}
         return action
 
     def action_open_holds(self):
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_reading_hold_action")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_reading_hold_action"
+        )
         action["domain"] = [("meter_id", "=", self.id)]
         return action
 
@@ -223,7 +278,11 @@ class PrepayMeter(models.Model):
         vals_list = []
         for meter in self:
             meter.write(
-                {"desired_relay": target, "desired_epoch": meter.desired_epoch + 1, "desired_cause": cause}
+                {
+                    "desired_relay": target,
+                    "desired_epoch": meter.desired_epoch + 1,
+                    "desired_cause": cause,
+                }
             )
             vals_list.append(
                 {
@@ -239,13 +298,19 @@ class PrepayMeter(models.Model):
         gateways = self.gateway_id
         if gateways:
             self.env.flush_all()
-            self.env.cr.execute("SELECT pg_notify('prepay_command', %s)", [",".join(map(str, gateways.ids))])
+            self.env.cr.execute(
+                "SELECT pg_notify('prepay_command', %s)", [",".join(map(str, gateways.ids))]
+            )
         return commands
 
     def _live_desired(self):
         """The wish that still holds: a cut that expired or failed is no longer wished."""
         self.ensure_one()
-        if self.desired_relay == "open" and self.command_state in ("expired", "failed", "superseded"):
+        if self.desired_relay == "open" and self.command_state in (
+            "expired",
+            "failed",
+            "superseded",
+        ):
             return None
         return self.desired_relay or None
 

@@ -19,7 +19,9 @@ class PrepayMeterCommand(models.Model):
     _order = "id desc"
     _rec_name = "meter_id"
 
-    meter_id = fields.Many2one("prepay.meter", required=True, index=True, ondelete="restrict", readonly=True)
+    meter_id = fields.Many2one(
+        "prepay.meter", required=True, index=True, ondelete="restrict", readonly=True
+    )
     gateway_id = fields.Many2one(related="meter_id.gateway_id")
     location_id = fields.Many2one(related="meter_id.location_id", store=True, index=True)
     company_id = fields.Many2one(related="meter_id.company_id", store=True, index=True)
@@ -58,7 +60,9 @@ class PrepayMeterCommand(models.Model):
     not_before = fields.Datetime(string="Next Try", readonly=True)
     sent_at = fields.Datetime(string="First Sent", readonly=True)
     confirmed_at = fields.Datetime(readonly=True)
-    attempts = fields.Integer(readonly=True, default=0, help="How often the command was written to the meter.")
+    attempts = fields.Integer(
+        readonly=True, default=0, help="How often the command was written to the meter."
+    )
     proof = fields.Selection(
         [
             ("status", "Status word of the meter"),
@@ -72,7 +76,9 @@ class PrepayMeterCommand(models.Model):
     )
     detail = fields.Char(string="Last Result", readonly=True)
 
-    _epoch_unique = models.Constraint("UNIQUE (meter_id, epoch)", "A meter has one command for each epoch.")
+    _epoch_unique = models.Constraint(
+        "UNIQUE (meter_id, epoch)", "A meter has one command for each epoch."
+    )
     _open_idx = models.Index("(meter_id) WHERE state IN ('queued', 'sent')")
 
     @api.depends("meter_id", "target")

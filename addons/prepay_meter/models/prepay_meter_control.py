@@ -10,16 +10,23 @@ class PrepayMeterControl(models.Model):
     _order = "profile_id, action"
     _rec_name = "action"
 
-    profile_id = fields.Many2one("prepay.meter.profile", required=True, ondelete="cascade", index=True)
-    action = fields.Selection([("open", "Open relay (cut)"), ("closed", "Close relay (restore)")], required=True)
+    profile_id = fields.Many2one(
+        "prepay.meter.profile", required=True, ondelete="cascade", index=True
+    )
+    action = fields.Selection(
+        [("open", "Open relay (cut)"), ("closed", "Close relay (restore)")], required=True
+    )
     address = fields.Char(help="Modbus: first register to write, in hex.")
     payload = fields.Char(
         required=True,
-        help="Modbus: register values in hex, separated by blanks, such as 0001 0001. DL/T 645: the command byte N1, "
+        help="Modbus: register values in hex, separated by blanks, such as 0001 0001. "
+        "DL/T 645: the command byte N1, "
         "such as 1A.",
     )
 
-    _action_unique = models.Constraint("UNIQUE (profile_id, action)", "This action is already defined for the profile.")
+    _action_unique = models.Constraint(
+        "UNIQUE (profile_id, action)", "This action is already defined for the profile."
+    )
 
     @api.constrains("address", "payload")
     def _check_hex(self):
@@ -29,5 +36,9 @@ class PrepayMeterControl(models.Model):
                     int(text, 16)
                 except ValueError:
                     raise ValidationError(
-                        self.env._("“%(text)s” in control %(action)s is not a hexadecimal number.", text=text, action=control.action)
+                        self.env._(
+                            "“%(text)s” in control %(action)s is not a hexadecimal number.",
+                            text=text,
+                            action=control.action,
+                        )
                     ) from None

@@ -15,7 +15,9 @@ class PrepayMeterEvent(models.Model):
 
     meter_id = fields.Many2one("prepay.meter", index=True, ondelete="cascade", readonly=True)
     gateway_id = fields.Many2one("prepay.gateway", index=True, ondelete="cascade", readonly=True)
-    location_id = fields.Many2one("prepay.location", compute="_compute_place", store=True, index=True)
+    location_id = fields.Many2one(
+        "prepay.location", compute="_compute_place", store=True, index=True
+    )
     company_id = fields.Many2one("res.company", compute="_compute_place", store=True, index=True)
     kind = fields.Selection(
         [

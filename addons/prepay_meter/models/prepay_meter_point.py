@@ -14,13 +14,18 @@ class PrepayMeterPoint(models.Model):
     _order = "profile_id, sequence, id"
     _rec_name = "channel"
 
-    profile_id = fields.Many2one("prepay.meter.profile", required=True, ondelete="cascade", index=True)
+    profile_id = fields.Many2one(
+        "prepay.meter.profile", required=True, ondelete="cascade", index=True
+    )
     sequence = fields.Integer(default=10)
     channel = fields.Selection(SELECTION, required=True, default="energy")
     address = fields.Char(
-        required=True, help="Modbus: register address in hex, such as 0x0000. DL/T 645: data identifier, such as 00010000."
+        required=True,
+        help="Modbus: register address in hex, such as 0x0000. DL/T 645: data identifier, such as 00010000.",
     )
-    size = fields.Integer(default=2, help="Modbus: number of registers. DL/T 645: number of data bytes.")
+    size = fields.Integer(
+        default=2, help="Modbus: number of registers. DL/T 645: number of data bytes."
+    )
     encoding = fields.Selection(
         [
             ("u16", "16 bit unsigned"),
@@ -43,7 +48,9 @@ class PrepayMeterPoint(models.Model):
     )
     offset = fields.Integer(help="DL/T 645: first byte of the value inside a block answer.")
     frequent = fields.Boolean(
-        string="Each Poll", default=True, help="Read at each poll; otherwise only when a command is being proven."
+        string="Each Poll",
+        default=True,
+        help="Read at each poll; otherwise only when a command is being proven.",
     )
 
     @api.constrains("scale")
@@ -56,7 +63,8 @@ class PrepayMeterPoint(models.Model):
             if not valid:
                 raise ValidationError(
                     self.env._(
-                        "The scale “%(scale)s” of point %(point)s is not a positive number. Enter for example 10 or 0.1.",
+                        "The scale “%(scale)s” of point %(point)s is not a positive number. "
+                        "Enter for example 10 or 0.1.",
                         scale=point.scale,
                         point=point.address,
                     )
@@ -66,10 +74,17 @@ class PrepayMeterPoint(models.Model):
     def _check_address(self):
         for point in self:
             try:
-                valid = 0 <= int(point.address, 16) <= (0xFFFF if point.profile_id.protocol == "modbus" else 0xFFFFFFFF)
+                valid = (
+                    0
+                    <= int(point.address, 16)
+                    <= (0xFFFF if point.profile_id.protocol == "modbus" else 0xFFFFFFFF)
+                )
             except (ValueError, TypeError):
                 valid = False
             if not valid:
                 raise ValidationError(
-                    self.env._("The address “%s” is not a hexadecimal number of this protocol.", point.address)
+                    self.env._(
+                        "The address “%s” is not a hexadecimal number of this protocol.",
+                        point.address,
+                    )
                 )

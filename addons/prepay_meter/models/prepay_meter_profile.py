@@ -29,7 +29,9 @@ class PrepayMeterProfile(models.Model):
     )
     active = fields.Boolean(default=True)
     point_ids = fields.One2many("prepay.meter.point", "profile_id", string="Points", copy=True)
-    control_ids = fields.One2many("prepay.meter.control", "profile_id", string="Controls", copy=True)
+    control_ids = fields.One2many(
+        "prepay.meter.control", "profile_id", string="Controls", copy=True
+    )
     modulus = fields.Integer(
         string="Register Rolls Over At",
         help="Value in Wh or litres at which the total register starts again from zero; 0 when it never does.",
@@ -41,7 +43,8 @@ class PrepayMeterProfile(models.Model):
     )
     block_gap = fields.Integer(
         string="Skipped Registers per Read",
-        help="Modbus: so many unused registers may lie inside one read. 0 when the meter refuses reads across gaps.",
+        help="Modbus: so many unused registers may lie inside one read. "
+        "0 when the meter refuses reads across gaps.",
     )
     relay_proof = fields.Selection(
         RELAY_PROOFS,
@@ -51,10 +54,14 @@ class PrepayMeterProfile(models.Model):
         "register only shows that the command was stored; load evidence supports both.",
     )
     relay_settle_ms = fields.Integer(
-        string="Relay Settling Time (ms)", default=300, help="Wait between the command and the first read-back."
+        string="Relay Settling Time (ms)",
+        default=300,
+        help="Wait between the command and the first read-back.",
     )
     load_limit_w = fields.Integer(
-        string="Load When Open (W)", default=5, help="More power than this while the relay is open contradicts an opening."
+        string="Load When Open (W)",
+        default=5,
+        help="More power than this while the relay is open contradicts an opening.",
     )
     password = fields.Char(
         string="Default Password",
@@ -62,7 +69,9 @@ class PrepayMeterProfile(models.Model):
         help="DL/T 645: level and password as eight hex digits, such as 02000000.",
     )
     operator_code = fields.Char(
-        string="Operator Code", groups="prepay_meter.group_admin", help="DL/T 645: eight hex digits."
+        string="Operator Code",
+        groups="prepay_meter.group_admin",
+        help="DL/T 645: eight hex digits.",
     )
     command_validity_s = fields.Integer(
         string="Command Valid For (s)",
@@ -75,7 +84,11 @@ class PrepayMeterProfile(models.Model):
     _code_unique = models.Constraint("UNIQUE (code)", "Another meter profile has this code.")
 
     def _compute_meter_count(self):
-        counts = dict(self.env["prepay.meter"]._read_group([("profile_id", "in", self.ids)], ["profile_id"], ["__count"]))
+        counts = dict(
+            self.env["prepay.meter"]._read_group(
+                [("profile_id", "in", self.ids)], ["profile_id"], ["__count"]
+            )
+        )
         for profile in self:
             profile.meter_count = counts.get(profile, 0)
 

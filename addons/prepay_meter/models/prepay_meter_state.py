@@ -17,12 +17,17 @@ class PrepayMeterState(models.Model):
     _log_access = False
     _rec_name = "id"
 
-    online = fields.Boolean(readonly=True, help="Answered at the last poll (offline after three missed polls).")
+    online = fields.Boolean(
+        readonly=True, help="Answered at the last poll (offline after three missed polls)."
+    )
     last_seen = fields.Datetime(readonly=True)
     missed_polls = fields.Integer(readonly=True, aggregator=None)
     last_read_at = fields.Datetime(string="Last Reading", readonly=True)
     last_value = BigInteger(
-        string="Register (Wh or L)", readonly=True, aggregator=None, help="Newest accepted total register, in Wh or litres."
+        string="Register (Wh or L)",
+        readonly=True,
+        aggregator=None,
+        help="Newest accepted total register, in Wh or litres.",
     )
     power_w = fields.Integer(string="Power (W)", readonly=True)
     voltage_mv = fields.Integer(string="Voltage (mV)", readonly=True, aggregator="avg")
@@ -32,7 +37,10 @@ class PrepayMeterState(models.Model):
     last_error = fields.Char(readonly=True)
 
     register = fields.Float(
-        string="Register (kWh or m³)", compute="_compute_register", digits=(16, 2), help="Newest accepted total register."
+        string="Register (kWh or m³)",
+        compute="_compute_register",
+        digits=(16, 2),
+        help="Newest accepted total register.",
     )
 
     @api.depends("last_value")

@@ -28,7 +28,9 @@ class PrepayReading(models.Model):
     channel = fields.Selection(REGISTER_SELECTION, readonly=True)
     read_at = fields.Datetime(string="Read On", readonly=True)
     value = BigInteger(string="Value (Wh or L)", readonly=True, aggregator="max")
-    quantity = fields.Float(string="Register (kWh or m³)", readonly=True, digits=(16, 3), aggregator="max")
+    quantity = fields.Float(
+        string="Register (kWh or m³)", readonly=True, digits=(16, 3), aggregator="max"
+    )
     source = fields.Selection(
         [("poll", "Collector"), ("late", "Late data"), ("manual", "Operator")], readonly=True
     )
@@ -53,13 +55,16 @@ class PrepayReading(models.Model):
             CREATE INDEX IF NOT EXISTS prepay_reading_data_id_idx ON prepay_reading_data (id);
             CREATE OR REPLACE FUNCTION prepay_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN
-                RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'check_violation';
+                RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+                    USING ERRCODE = 'check_violation';
             END $$;
             CREATE OR REPLACE TRIGGER prepay_reading_append_only
                 BEFORE UPDATE OR DELETE ON prepay_reading_data
                 FOR EACH ROW EXECUTE FUNCTION prepay_refuse_change();
         """)
-        cases = SQL(" ").join(SQL("WHEN %s THEN %s", channel.number, channel.code) for channel in CHANNELS)
+        cases = SQL(" ").join(
+            SQL("WHEN %s THEN %s", channel.number, channel.code) for channel in CHANNELS
+        )
         # The columns of the view may have changed since the last version: replace it as a whole.
         cr.execute("DROP VIEW IF EXISTS prepay_reading")
         cr.execute(
@@ -68,7 +73,8 @@ class PrepayReading(models.Model):
                 CREATE VIEW prepay_reading AS
                 SELECT r.id, r.meter_id, m.location_id, m.company_id, CASE r.channel %s END AS channel,
                        r.read_at, r.value, r.value / 1000.0 AS quantity,
-                       CASE r.source WHEN 1 THEN 'poll' WHEN 2 THEN 'late' ELSE 'manual' END AS source, r.received_at
+                       CASE r.source WHEN 1 THEN 'poll' WHEN 2 THEN 'late' ELSE 'manual' END AS source,
+                       r.received_at
                   FROM prepay_reading_data r JOIN prepay_meter m ON m.id = r.meter_id
                 """,
                 cases,
@@ -100,7 +106,8 @@ class PrepayReading(models.Model):
                 INSERT INTO %(table)s SELECT * FROM prepay_reading_default WHERE %(span)s;
                 ALTER TABLE prepay_reading_data DETACH PARTITION prepay_reading_default;
                 DELETE FROM prepay_reading_default WHERE %(span)s;
-                ALTER TABLE prepay_reading_data ATTACH PARTITION %(table)s FOR VALUES FROM (%(start)s) TO (%(end)s);
+                ALTER TABLE prepay_reading_data ATTACH PARTITION %(table)s
+                    FOR VALUES FROM (%(start)s) TO (%(end)s);
                 ALTER TABLE prepay_reading_data ATTACH PARTITION prepay_reading_default DEFAULT;
                 """,
                 table=table,

@@ -17,12 +17,18 @@ class PrepayReadingHold(models.Model):
     _order = "last_at desc, id desc"
     _rec_name = "meter_id"
 
-    meter_id = fields.Many2one("prepay.meter", required=True, index=True, ondelete="restrict", readonly=True)
+    meter_id = fields.Many2one(
+        "prepay.meter", required=True, index=True, ondelete="restrict", readonly=True
+    )
     location_id = fields.Many2one(related="meter_id.location_id", store=True, index=True)
     company_id = fields.Many2one(related="meter_id.company_id", store=True, index=True)
     channel = fields.Selection(REGISTER_SELECTION, required=True, readonly=True)
     rule = fields.Selection(
-        [("decrease", "Register went down"), ("spike", "Jump larger than the meter can carry"), ("clock", "In the future")],
+        [
+            ("decrease", "Register went down"),
+            ("spike", "Jump larger than the meter can carry"),
+            ("clock", "In the future"),
+        ],
         string="Reason",
         required=True,
         readonly=True,
@@ -46,7 +52,9 @@ class PrepayReadingHold(models.Model):
     resolved_by_id = fields.Many2one("res.users", readonly=True)
     resolved_at = fields.Datetime(readonly=True)
 
-    _open_unique = models.UniqueIndex("(meter_id, channel, rule) WHERE state = 'held'", "This doubt is already open.")
+    _open_unique = models.UniqueIndex(
+        "(meter_id, channel, rule) WHERE state = 'held'", "This doubt is already open."
+    )
 
     def action_accept(self):
         """The newest held value is right: it becomes a reading."""
@@ -54,14 +62,17 @@ class PrepayReadingHold(models.Model):
             if hold.rule == "decrease":
                 raise UserError(
                     self.env._(
-                        "Meter %(meter)s: the register went from %(old)s to %(new)s. A lower value cannot become a reading; "
+                        "Meter %(meter)s: the register went from %(old)s to %(new)s. "
+                        "A lower value cannot become a reading; "
                         "record a meter replacement or reject it.",
                         meter=hold.meter_id.number,
                         old=hold.previous_value / 1000,
                         new=hold.value / 1000,
                     )
                 )
-            self.env["prepay.reading"]._ingest([(hold.meter_id.id, hold.channel, hold.last_at, hold.value)])
+            self.env["prepay.reading"]._ingest(
+                [(hold.meter_id.id, hold.channel, hold.last_at, hold.value)]
+            )
             hold._resolve("accepted")
 
     def action_reject(self):
@@ -73,11 +84,22 @@ class PrepayReadingHold(models.Model):
         self.check_access("write")
         for hold in self:
             if hold.state != "held":
-                raise UserError(self.env._("The held reading of meter %s is already resolved.", hold.meter_id.number))
+                raise UserError(
+                    self.env._(
+                        "The held reading of meter %s is already resolved.", hold.meter_id.number
+                    )
+                )
             if not hold.resolution:
-                raise UserError(self.env._("Meter %s: enter why the value is accepted or rejected.", hold.meter_id.number))
+                raise UserError(
+                    self.env._(
+                        "Meter %s: enter why the value is accepted or rejected.",
+                        hold.meter_id.number,
+                    )
+                )
         return self
 
     def _resolve(self, state):
-        self.write({"state": state, "resolved_by_id": self.env.uid, "resolved_at": fields.Datetime.now()})
+        self.write(
+            {"state": state, "resolved_by_id": self.env.uid, "resolved_at": fields.Datetime.now()}
+        )
         self.env["prepay.gateway"]._notify_collector()

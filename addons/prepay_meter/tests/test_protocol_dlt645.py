@@ -1,5 +1,4 @@
 """DL/T 645-2007 frames against published ones, and in a stream with anything around them."""
-# ruff: noqa: DTZ001 - the clock of a meter has no zone
 
 from datetime import datetime, timezone
 from decimal import Decimal

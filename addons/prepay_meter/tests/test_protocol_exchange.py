@@ -1,5 +1,4 @@
 """One request and its answer: what is taken, what is passed over, and what is said about it."""
-# ruff: noqa: DTZ001 - the clock of a meter has no zone
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,6 +1,6 @@
 """The codec of the collector against simulated meters through real sockets, and pymodbus's client
 as a second opinion."""
-# ruff: noqa: DTZ007, F401, F811 - meters have no time zone; fixtures are imported
+# ruff: noqa: F401, F811 - meters have no time zone; fixtures are imported
 
 import asyncio
 import random

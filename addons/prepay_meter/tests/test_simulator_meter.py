@@ -1,5 +1,4 @@
 """The simulated meter itself, on a clock that the test moves."""
-# ruff: noqa: DTZ001 - the clock of a meter has no zone
 
 from datetime import datetime, timedelta, timezone
 

@@ -46,10 +46,15 @@ class PrepayMeterRelayWizard(models.TransientModel):
             lost = meters.filtered(lambda meter: not meter.gateway_id)
             if lost:
                 raise UserError(
-                    self.env._("No gateway reaches meter %s. Set its gateway first.", ", ".join(lost.mapped("number")))
+                    self.env._(
+                        "No gateway reaches meter %s. Set its gateway first.",
+                        ", ".join(lost.mapped("number")),
+                    )
                 )
             meters._request_relay(self.action, "operator", self.reason)
         else:
             protect = self.action == "protect"
-            meters.write({"is_protected": protect, "protected_reason": self.reason if protect else False})
+            meters.write(
+                {"is_protected": protect, "protected_reason": self.reason if protect else False}
+            )
         return {"type": "ir.actions.act_window_close"}

@@ -1,0 +1,21 @@
+from odoo.addons.prepay_meter.hooks import delete_rows
+
+
+def uninstall_hook(env):
+    """Remove the rows in the order of their references, and the trigger functions."""
+    env.cr.execute("UPDATE res_company SET prepay_policy_id = NULL")
+    delete_rows(
+        env,
+        "prepay_supply_decision",
+        "prepay_charge_entry_rel",
+        "prepay_topup",
+        "prepay_charge",
+        "prepay_ledger_entry",
+        "prepay_account_meter",
+        "prepay_account",
+        "prepay_tariff_version",
+        "prepay_tariff",
+        "prepay_supply_policy",
+    )
+    env.cr.execute("DROP FUNCTION IF EXISTS prepay_charge_quantity() CASCADE")
+    env.cr.execute("DROP FUNCTION IF EXISTS prepay_ledger_append_only() CASCADE")

@@ -1,0 +1,35 @@
+from odoo.tools import SQL
+
+
+def delete_rows(env, *tables):
+    """Empty tables of an addon that is being uninstalled, in the order given.
+
+    Odoo deletes the records it knows by XML id one by one and logs an error for each that something
+    else still refers to; append-only triggers would refuse them too. The tables are dropped anyway.
+    """
+    for table in tables:
+        name = SQL.identifier(table)
+        env.cr.execute(SQL("ALTER TABLE %s DISABLE TRIGGER USER", name))
+        env.cr.execute(SQL("DELETE FROM %s", name))
+    env.invalidate_all(flush=False)
+
+
+def uninstall_hook(env):
+    """Remove what the registry does not know: the partitioned readings and the trigger function."""
+    env.cr.execute("DROP VIEW IF EXISTS prepay_reading")
+    env.cr.execute("DROP TABLE IF EXISTS prepay_reading_data CASCADE")
+    env.cr.execute("DROP FUNCTION IF EXISTS prepay_refuse_change() CASCADE")
+    delete_rows(
+        env,
+        "prepay_meter_event",
+        "prepay_reading_hold",
+        "prepay_meter_command",
+        "prepay_meter",
+        "prepay_meter_state",
+        "prepay_gateway",
+        "prepay_gateway_state",
+        "prepay_meter_control",
+        "prepay_meter_point",
+        "prepay_meter_profile",
+        "prepay_location",
+    )
