@@ -209,23 +209,43 @@ class PrepayAccount(models.Model):
     def _render_checks(self, checks):
         """A table of checks in the user's words."""
         labels = self._check_labels()
+        words = self._check_words()
+
+        def plain(text):
+            for machine, human in words.items():
+                text = text.replace(machine, human)
+            return text
+
         rows = Markup("").join(
-            Markup(
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td class='text-muted'>{}</td></tr>"
-            ).format(
+            Markup("<tr><td>{}</td><td>{}</td><td>{}</td><td class='text-muted'>{}</td></tr>").format(
                 "✓" if check["passed"] else "✗",
                 labels.get(check["code"], check["code"]),
-                check["value"],
-                check["limit"],
+                plain(check["value"]),
+                plain(check["limit"]),
             )
             for check in checks
         )
         head = Markup("<tr><th></th><th>{}</th><th>{}</th><th>{}</th></tr>").format(
             self.env._("Check"), self.env._("Found"), self.env._("Needed for a cut")
         )
-        return Markup(
-            "<table class='table table-sm'><thead>{}</thead><tbody>{}</tbody></table>"
-        ).format(head, rows)
+        return Markup("<table class='table table-sm'><thead>{}</thead><tbody>{}</tbody></table>").format(
+            head, rows
+        )
+
+    def _check_words(self):
+        """What the machine's words of a check are called here, in the order of replacement."""
+        return {
+            "!= open": self.env._("not off"),
+            "closed": self.env._("on"),
+            "open": self.env._("off"),
+            "<=": "≤",
+            ">=": "≥",
+            "unknown": self.env._("not known"),
+            "not required": self.env._("not required"),
+            "always": self.env._("at any hour"),
+            "any": self.env._("any"),
+            "weekday 1-5": self.env._("Monday to Friday, no holiday"),
+        }
 
     def _check_labels(self):
         return {

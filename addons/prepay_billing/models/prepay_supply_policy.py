@@ -105,7 +105,7 @@ class PrepaySupplyPolicy(models.Model):
         self.ensure_one()
 
         def money(amount):
-            return Decimal(str(self.currency_id.round(amount) if self.currency_id else amount))
+            return Decimal(f"{amount:.2f}")
 
         def clock(hour):
             minutes = round(hour * 60)

@@ -1,10 +1,9 @@
 from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
-from unittest import TestCase
 
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import TransactionCase, new_test_user, tagged
+from odoo.tests import BaseCase, TransactionCase, new_test_user, tagged
 from pypdf import PdfReader
 
 from odoo.addons.prepay_billing.capitals import rmb_capitals
@@ -16,7 +15,7 @@ SLIP = (683.15, 263.91)
 
 
 @tagged("post_install", "-at_install")
-class TestCapitals(TestCase):
+class TestCapitals(BaseCase):
     def test_whole_yuan_end_with_zheng(self):
         self.assertEqual(rmb_capitals(Decimal(100)), "壹佰元整")
         self.assertEqual(rmb_capitals(Decimal("100.00")), "壹佰元整")
@@ -56,7 +55,7 @@ class TestCapitals(TestCase):
 
 
 @tagged("post_install", "-at_install")
-class TestMaskPhone(TestCase):
+class TestMaskPhone(BaseCase):
     def test_mobile_number(self):
         for phone in ("13800000101", "138 0000 0101", "+86 138-0000-0101"):
             self.assertEqual(mask_phone(phone), "138****0101")

@@ -15,7 +15,7 @@ class PrepayLocation(models.Model):
     _name = "prepay.location"
     _description = "Prepaid Location"
     _parent_store = True
-    _rec_name = "complete_name"
+    _rec_names_search = ["complete_name", "code"]
     _order = "complete_name"
     _inherit = ["mail.thread"]
     _check_company_auto = True
@@ -77,6 +77,18 @@ class PrepayLocation(models.Model):
         for location in self:
             parent = location.parent_id.complete_name
             location.complete_name = f"{parent} / {location.name}" if parent else location.name
+
+    @api.depends("name", "kind", "parent_id.name", "parent_id.kind", "parent_id.parent_id.name")
+    def _compute_display_name(self):
+        """The room first, then its building: in narrow columns the room must stay readable."""
+        for location in self:
+            above = location.parent_id
+            while above.parent_id and above.kind == "floor":
+                above = above.parent_id
+            names = [location.name]
+            if above and location.kind in ("floor", "room", "public"):
+                names.append(above.name)
+            location.display_name = " · ".join(name for name in names if name)
 
     @api.depends("parent_id.company_id")
     def _compute_company_id(self):

@@ -15,6 +15,7 @@ class TestMeter(MeterCase):
         self.assertEqual(self.room.tz, "Asia/Urumqi")
         self.assertEqual(self.room.company_id, self.company)
         self.assertEqual(self.room.complete_name, "Plant / B-101")
+        self.assertEqual(self.room.display_name, "B-101 · Plant")
         with self.assertRaises(UserError):
             self.project.parent_id = self.room
 
