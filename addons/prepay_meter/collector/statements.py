@@ -1,6 +1,8 @@
 """SQL of the collector. Every statement is safe to repeat; times are naive UTC, as in Odoo.
 
 A command may run (due, sent) only while it is the newest wish of its meter and has not expired.
+Leases and commands live by the clock of the database (its session is in UTC): collectors on
+several hosts share it.
 """
 
 STAGING = """
@@ -55,23 +57,41 @@ UPDATE prepay_meter_event SET cleared_at = %s
 """
 VOID_COMMANDS = """
 UPDATE prepay_meter_command c
-   SET state = CASE WHEN c.epoch < m.desired_epoch THEN 'superseded' ELSE 'expired' END, write_date = %(now)s
+   SET state = CASE WHEN c.epoch < m.desired_epoch THEN 'superseded' ELSE 'expired' END,
+       write_date = LOCALTIMESTAMP
   FROM prepay_meter m
  WHERE m.id = c.meter_id AND c.state IN ('queued', 'sent') AND m.gateway_id = ANY(%(gateways)s)
-   AND (c.epoch < m.desired_epoch OR c.expires_at <= %(now)s)
+   AND (c.epoch < m.desired_epoch OR c.expires_at <= LOCALTIMESTAMP)
 """
 DUE_COMMANDS = """
 SELECT c.id, c.meter_id, m.gateway_id, c.target, c.epoch, c.attempts, c.state = 'sent' AS in_doubt
   FROM prepay_meter_command c JOIN prepay_meter m ON m.id = c.meter_id
  WHERE c.state IN ('queued', 'sent') AND c.epoch = m.desired_epoch
-   AND (c.expires_at IS NULL OR c.expires_at > %(now)s) AND m.active AND m.gateway_id = ANY(%(gateways)s)
-   AND (c.not_before IS NULL OR c.not_before <= %(now)s)
+   AND (c.expires_at IS NULL OR c.expires_at > LOCALTIMESTAMP) AND m.active AND m.gateway_id = ANY(%(gateways)s)
+   AND (c.not_before IS NULL OR c.not_before <= LOCALTIMESTAMP)
  ORDER BY c.id
 """
 MARK_SENT = """
 UPDATE prepay_meter_command c
-   SET state = 'sent', sent_at = COALESCE(c.sent_at, %(precise)s), attempts = c.attempts + 1, write_date = %(now)s
+   SET state = 'sent', sent_at = COALESCE(c.sent_at, LOCALTIMESTAMP), attempts = c.attempts + 1,
+       write_date = LOCALTIMESTAMP
   FROM prepay_meter m
  WHERE m.id = c.meter_id AND c.id = %(id)s AND c.state IN ('queued', 'sent') AND c.epoch = m.desired_epoch
-   AND (c.expires_at IS NULL OR c.expires_at > %(now)s)
+   AND (c.expires_at IS NULL OR c.expires_at > LOCALTIMESTAMP)
+"""
+CONFIRM = """
+UPDATE prepay_meter_command
+   SET state = 'confirmed', confirmed_at = LOCALTIMESTAMP, proof = %s, detail = NULL, write_date = LOCALTIMESTAMP
+ WHERE id = %s AND state IN ('queued', 'sent')
+"""
+POSTPONE = """
+UPDATE prepay_meter_command
+   SET not_before = LOCALTIMESTAMP + make_interval(secs => %s), detail = %s, write_date = LOCALTIMESTAMP
+ WHERE id = %s AND state IN ('queued', 'sent')
+"""
+LEASE = """
+UPDATE prepay_gateway_state
+   SET lease_owner = %(owner)s, lease_until = LOCALTIMESTAMP + make_interval(secs => %(seconds)s)
+ WHERE id = ANY(%(ids)s) AND (lease_owner = %(owner)s OR lease_until IS NULL OR lease_until <= LOCALTIMESTAMP)
+RETURNING id
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import psycopg
 from psycopg.rows import dict_row
@@ -210,12 +210,8 @@ class Store:
         """Take or renew the lease of gateways; return the state ids that are ours now."""
 
         async def work(connection):
-            now = utcnow()
-            cursor = await connection.execute(
-                "UPDATE prepay_gateway_state SET lease_owner = %s, lease_until = %s WHERE id = ANY(%s) "
-                "AND (lease_owner = %s OR lease_until IS NULL OR lease_until <= %s) RETURNING id",
-                [owner, now + timedelta(seconds=seconds), sorted(state_ids), owner, now],
-            )
+            values = {"owner": owner, "seconds": seconds, "ids": sorted(state_ids)}
+            cursor = await connection.execute(sql.LEASE, values)
             return {row[0] for row in await cursor.fetchall()}
 
         return await self._run(work)
@@ -235,7 +231,7 @@ class Store:
         """Void what may not run any more, then return the commands to carry out now."""
 
         async def work(connection):
-            arguments = {"now": utcnow(), "gateways": gateway_ids}
+            arguments = {"gateways": gateway_ids}
             await connection.execute(sql.VOID_COMMANDS, arguments)
             cursor = connection.cursor(row_factory=dict_row)
             rows = await (await cursor.execute(sql.DUE_COMMANDS, arguments)).fetchall()
@@ -247,9 +243,7 @@ class Store:
         """Commit the intent before the device is written. False: the command may not run any more."""
 
         async def work(connection):
-            cursor = await connection.execute(
-                sql.MARK_SENT, {"id": command.id, "now": utcnow(), "precise": _precise()}
-            )
+            cursor = await connection.execute(sql.MARK_SENT, {"id": command.id})
             return cursor.rowcount == 1
 
         return await self._run(work)
@@ -261,11 +255,7 @@ class Store:
 
         async def work(connection):
             now = utcnow()
-            await connection.execute(
-                "UPDATE prepay_meter_command SET state = 'confirmed', confirmed_at = %s, proof = %s, "
-                "detail = NULL, write_date = %s WHERE id = %s AND state IN ('queued', 'sent')",
-                [_precise(), proof, now, command.id],
-            )
+            await connection.execute(sql.CONFIRM, [proof, command.id])
             await connection.execute(
                 "UPDATE prepay_meter_state SET relay_reported = %s, relay_reported_at = %s, online = true, "
                 "last_seen = %s, power_w = COALESCE(%s, power_w) WHERE id = %s",
@@ -278,16 +268,6 @@ class Store:
         """Try the command again later and say why it did not succeed."""
 
         async def work(connection):
-            now = utcnow()
-            await connection.execute(
-                "UPDATE prepay_meter_command SET not_before = %s, detail = %s, write_date = %s "
-                "WHERE id = %s AND state IN ('queued', 'sent')",
-                [now + timedelta(seconds=seconds), detail[:500], now, command.id],
-            )
+            await connection.execute(sql.POSTPONE, [seconds, detail[:500], command.id])
 
         await self._run(work)
-
-
-def _precise() -> datetime:
-    """Naive UTC with microseconds: the latency of commands is measured with it."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)
