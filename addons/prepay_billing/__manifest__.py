@@ -39,8 +39,6 @@
     "assets": {
         "web.assets_backend": ["prepay_billing/static/src/report/report_handler.js"],
         "web.assets_unit_tests": ["prepay_billing/static/tests/**/*.test.js"],
-    },
-    "assets": {
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

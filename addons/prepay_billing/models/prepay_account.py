@@ -217,7 +217,9 @@ class PrepayAccount(models.Model):
             return text
 
         rows = Markup("").join(
-            Markup("<tr><td>{}</td><td>{}</td><td>{}</td><td class='text-muted'>{}</td></tr>").format(
+            Markup(
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td class='text-muted'>{}</td></tr>"
+            ).format(
                 "✓" if check["passed"] else "✗",
                 labels.get(check["code"], check["code"]),
                 plain(check["value"]),
@@ -228,9 +230,9 @@ class PrepayAccount(models.Model):
         head = Markup("<tr><th></th><th>{}</th><th>{}</th><th>{}</th></tr>").format(
             self.env._("Check"), self.env._("Found"), self.env._("Needed for a cut")
         )
-        return Markup("<table class='table table-sm'><thead>{}</thead><tbody>{}</tbody></table>").format(
-            head, rows
-        )
+        return Markup(
+            "<table class='table table-sm'><thead>{}</thead><tbody>{}</tbody></table>"
+        ).format(head, rows)
 
     def _check_words(self):
         """What the machine's words of a check are called here, in the order of replacement."""
@@ -244,7 +246,7 @@ class PrepayAccount(models.Model):
             "not required": self.env._("not required"),
             "always": self.env._("at any hour"),
             "any": self.env._("any"),
-            "weekday 1-5": self.env._("Monday to Friday, no holiday"),
+            "weekday 1-5": self.env._("Monday to Friday"),
         }
 
     def _check_labels(self):

@@ -183,16 +183,27 @@ class PrepayLedgerEntry(models.Model):
 
     @api.model
     def _cron_post_general_ledger(self):
-        """Let the general ledger follow the wallets: one balanced entry for each company and day.
+        """Let the general ledger follow the wallets, company by company.
 
-        A company whose accounts are not set, or whose period is locked, keeps its entries waiting
-        and gets a message; the money itself was never refused.
+        Money that was received is never refused: where an account is missing or the period is locked,
+        the wallet entries wait and the company shows what to do.
         """
-        for company in self.env["res.company"].search(
-            [("prepay_liability_account_id", "!=", False)]
-        ):
-            self._post_topups(company)
-            self.env["ir.cron"]._commit_progress(1)
+        self.env.cr.execute(
+            "SELECT DISTINCT company_id FROM prepay_ledger_entry "
+            "WHERE move_id IS NULL AND kind IN ('topup', 'refund') AND res_model = 'prepay.topup'"
+        )
+        for company in self.env["res.company"].browse([row[0] for row in self.env.cr.fetchall()]):
+            move, problem = True, False
+            while move:
+                try:
+                    with self.env.cr.savepoint():
+                        move = self._post_topups(company)
+                except UserError as error:
+                    move, problem = False, str(error)
+                if not self.env["ir.cron"]._commit_progress(1):
+                    return
+            if company.prepay_ledger_problem != problem:
+                company.prepay_ledger_problem = problem
 
     @api.model
     def _debit_account(self, company, topup):
@@ -201,36 +212,42 @@ class PrepayLedgerEntry(models.Model):
 
     @api.model
     def _post_topups(self, company, limit=1000):
-        """Post the top-ups and refunds of a company that have no journal entry yet.
+        """Post the oldest day of top-ups and refunds of a company that have no journal entry yet.
 
-        Debit where the money stands, credit the prepayment liability (合同负债/预收账款): money received
-        for a future delivery is no income (CAS 14).
+        One balanced entry for each run and local day of the site. Debit where the money stands, credit
+        the prepayment liability (合同负债/预收账款): money received for a future delivery is no income
+        (CAS 14).
 
         :return: the journal entry, empty when there was nothing to post
+        :raises UserError: an account or the journal is not set, or the period is locked
         """
         company = company.with_company(company)
         self.env.cr.execute(
             """
-            SELECT e.id, e.res_id, e.amount::text FROM prepay_ledger_entry e
+            SELECT e.id, e.res_id, e.amount::text, (e.at AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date AS day
+              FROM prepay_ledger_entry e
+              JOIN prepay_account a ON a.id = e.account_id
+              JOIN prepay_location l ON l.id = a.location_id
              WHERE e.company_id = %s AND e.move_id IS NULL AND e.kind IN ('topup', 'refund')
                AND e.res_model = 'prepay.topup'
-             ORDER BY e.id LIMIT %s
+             ORDER BY day, e.id LIMIT %s
             """,
             [company.id, limit],
         )
         rows = self.env.cr.fetchall()
         if not rows:
             return self.env["account.move"]
-        entries = self.browse([row[0] for row in rows])
+        day = rows[0][3]
+        rows = [row for row in rows if row[3] == day]
         totals = {}
-        for topup, (_id, _topup_id, amount) in zip(
-            self.env["prepay.topup"].browse([row[1] for row in rows]), rows
-        ):
+        topups = self.env["prepay.topup"].browse([row[1] for row in rows])
+        for topup, (_id, _topup_id, amount, _day) in zip(topups, rows):
             debited = self._debit_account(company, topup)
             totals[debited] = totals.get(debited, Decimal(0)) + Decimal(amount)
-        name = self.env._("Prepayments %s", fields.Date.context_today(self))
+        self._check_accounting(company, totals)
         lines = [(debited, total) for debited, total in totals.items() if total]
         lines.append((company.prepay_liability_account_id, -sum(totals.values())))
+        name = self.env._("Prepayments %s", day)
         move = (
             self.env["account.move"]
             .with_company(company)
@@ -238,7 +255,7 @@ class PrepayLedgerEntry(models.Model):
                 {
                     "move_type": "entry",
                     "journal_id": company.prepay_journal_id.id,
-                    "date": fields.Date.context_today(self),
+                    "date": day,
                     "ref": self.env._("Top-ups: %s", len(rows)),
                     "line_ids": [
                         (0, 0, {"name": name, "account_id": account.id, "balance": float(balance)})
@@ -248,8 +265,31 @@ class PrepayLedgerEntry(models.Model):
             )
         )
         move.action_post()
+        entries = self.browse([row[0] for row in rows])
         self.env.cr.execute(
             "UPDATE prepay_ledger_entry SET move_id = %s WHERE id = ANY(%s)", [move.id, entries.ids]
         )
         entries.invalidate_recordset(["move_id"])
         return move
+
+    @api.model
+    def _check_accounting(self, company, debited):
+        """Name the setting that is missing."""
+        missing = [
+            label
+            for label, value in (
+                (self.env._("Prepayment Journal"), company.prepay_journal_id),
+                (self.env._("Prepayment Liability"), company.prepay_liability_account_id),
+                (self.env._("account for the money received"), all(debited)),
+            )
+            if not value
+        ]
+        if missing:
+            raise UserError(
+                self.env._(
+                    "Company %(company)s: not set: %(missing)s. Open Settings, Prepaid Utilities, Accounting "
+                    "and press “Set Up What Is Missing”.",
+                    company=company.name,
+                    missing=", ".join(missing),
+                )
+            )

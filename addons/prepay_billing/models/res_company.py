@@ -24,6 +24,9 @@ class ResCompany(models.Model):
         check_company=True,
         help="合同负债 (2204) or, for small enterprises, 预收账款 (2203).",
     )
+    prepay_ledger_problem = fields.Char(
+        string="General Ledger Waits", readonly=True, help="Why wallet entries cannot be posted."
+    )
     prepay_policy_id = fields.Many2one(
         "prepay.supply.policy", string="Supply Policy", check_company=True
     )

@@ -11,6 +11,7 @@ class ResConfigSettings(models.TransientModel):
     prepay_liability_account_id = fields.Many2one(
         related="company_id.prepay_liability_account_id", readonly=False
     )
+    prepay_ledger_problem = fields.Char(related="company_id.prepay_ledger_problem")
     prepay_policy_id = fields.Many2one(related="company_id.prepay_policy_id", readonly=False)
     prepay_posting = fields.Selection(
         related="company_id.prepay_posting", readonly=False, required=True

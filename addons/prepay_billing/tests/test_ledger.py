@@ -1,6 +1,8 @@
+from datetime import timedelta, timezone
 from decimal import Decimal
 
 import psycopg2
+from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
@@ -112,7 +114,21 @@ class TestLedger(BillingCase):
             self.env.ref("prepay_billing.ir_cron_general_ledger").method_direct_trigger()
         self.assertEqual(topup.state, "done")
         self.assertFalse(topup.move_id)
+        self.assertIn("Prepayment Liability", self.company.prepay_ledger_problem)
         self.assertEqual(self.available(), Decimal("50"))
+
+    def test_locked_period_is_never_posted_into(self):
+        """The entry goes to the first open day and names the day of the money (M-10)."""
+        self._accounting()
+        locked = fields.Date.today() + timedelta(days=1)
+        self.company.fiscalyear_lock_date = locked
+        topup = self.topup(50)
+        move = self.env["prepay.ledger.entry"]._post_topups(self.company)
+        self.assertEqual(topup.move_id, move)
+        self.assertEqual(move.state, "posted")
+        self.assertGreater(move.date, locked)
+        day = topup.paid_at.replace(tzinfo=timezone.utc).astimezone(self.room._zone()).date()
+        self.assertIn(str(day), move.line_ids[0].name)
 
     def _accounting(self):
         account = self.env["account.account"].with_company(self.company)

@@ -84,6 +84,10 @@ UPDATE prepay_meter_command
    SET state = 'confirmed', confirmed_at = LOCALTIMESTAMP, proof = %s, detail = NULL, write_date = LOCALTIMESTAMP
  WHERE id = %s AND state IN ('queued', 'sent')
 """
+UNPROVEN = """
+UPDATE prepay_meter_command SET state = 'unproven', detail = NULL, write_date = LOCALTIMESTAMP
+ WHERE id = %s AND state = 'sent'
+"""
 POSTPONE = """
 UPDATE prepay_meter_command
    SET not_before = LOCALTIMESTAMP + make_interval(secs => %s), detail = %s, write_date = LOCALTIMESTAMP

@@ -264,6 +264,14 @@ class Store:
 
         await self._run(work)
 
+    async def finish_unproven(self, command: Command) -> None:
+        """The meter took the command and offers no proof that the relay moved."""
+
+        async def work(connection):
+            await connection.execute(sql.UNPROVEN, [command.id])
+
+        await self._run(work)
+
     async def postpone(self, command: Command, seconds: float, detail: str) -> None:
         """Try the command again later and say why it did not succeed."""
 

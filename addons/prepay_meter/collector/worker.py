@@ -29,6 +29,8 @@ RETRY_AFTER = (1, 2, 5, 10, 30, 60)
 COMMUNICATION = {"timeout", "crc", "wrong_unit", "unknown_address", "exception", "malformed"}
 #: Events that an accepted reading clears.
 QUALITY = {"decrease", "spike", "clock"}
+#: Events that a relay in its desired state clears.
+RELAY = {"relay_mismatch", "load_when_open"}
 
 
 class GatewayWorker:
@@ -39,6 +41,7 @@ class GatewayWorker:
         self.store = store
         self.link = SerialLink(gateway.host, gateway.port, gateway.timeout, gateway.gap)
         self.due: dict[int, float] = {}
+        self.in_full: set[int] = set()
         self.commands: dict[int, Command] = {}
         self.executing: Command | None = None
         self.wake = asyncio.Event()
@@ -64,8 +67,10 @@ class GatewayWorker:
         self.wake.set()
 
     def read_now(self, meter_ids: set[int]) -> None:
+        """Poll these meters next, with the points that are not read each time."""
         for meter_id in meter_ids & self.gateway.meters.keys():
             self.due[meter_id] = 0.0
+            self.in_full.add(meter_id)
         self.wake.set()
 
     def add_command(self, command: Command) -> None:
@@ -120,7 +125,9 @@ class GatewayWorker:
 
     async def poll(self, meter: Meter) -> None:
         """Read a meter once and store what came of it."""
-        points = [point for point in meter.profile.points if point.frequent]
+        full = meter.id in self.in_full
+        self.in_full.discard(meter.id)
+        points = [point for point in meter.profile.points if point.frequent or full]
         result = PollResult(meter, utcnow())
         events: list[Event] = []
         try:
@@ -132,7 +139,12 @@ class GatewayWorker:
         self.due[meter.id] = _clock() + self._interval(meter)
         await self.store.save([result], events)
         if not result.error:
-            await self._clear(meter, COMMUNICATION | QUALITY if result.readings else COMMUNICATION)
+            over = set(COMMUNICATION)
+            if result.readings:
+                over |= QUALITY
+            if result.values.get("relay") and result.values["relay"] == meter.desired:
+                over |= RELAY
+            await self._clear(meter, over)
         meter.open_events.update(event.kind for event in events)
 
     def _missed(self, meter: Meter, result: PollResult, error: NoReply) -> Event:
@@ -221,12 +233,19 @@ class GatewayWorker:
             if not await self.store.mark_sent(command):
                 return  # expired, superseded or already done
             await driver.write_relay(meter, command.target, datetime.now(timezone.utc), self._ask)
+            if meter.profile.relay_proof == "none":
+                await self.store.finish_unproven(command)
+                return
             pause = meter.profile.relay_settle
             for _attempt in range(READ_BACKS):
                 await asyncio.sleep(pause)
                 if await self._is_there(command, meter):
                     return
                 pause = max(pause * 2, 0.2)
+            if meter.profile.relay_proof == "load":
+                # Acknowledged; an empty room draws no load, whatever the relay does.
+                await self.store.finish_unproven(command)
+                return
             await self._not_there(command, meter, "the relay did not follow the command")
         except NoReply as error:
             await self._not_there(command, meter, str(error))
@@ -262,7 +281,7 @@ class GatewayWorker:
             return False
         await self.store.confirm(command, meter, evidence.proof, evidence.power_w)
         meter.desired = command.target
-        await self._clear(meter, {"relay_mismatch", "load_when_open", "command_failed"})
+        await self._clear(meter, RELAY)
         self.due[meter.id] = min(
             self.due.get(meter.id, 0.0), _clock() + 1
         )  # show the new load soon

@@ -218,6 +218,18 @@ class PrepayMeter(models.Model):
         self.check_access("read")
         if not self.env.user.has_group("prepay_meter.group_operator"):
             raise UserError(self.env._("Only operators may ask for a reading."))
+        now = fields.Datetime.now()
+        alone = self.filtered(
+            lambda meter: not meter.gateway_id.lease_until or meter.gateway_id.lease_until < now
+        )
+        if alone:
+            raise UserError(
+                self.env._(
+                    "No collector serves the gateway of meter %s. Start the collector process, "
+                    "or wait for the scheduled poll.",
+                    ", ".join(alone.mapped("number")),
+                )
+            )
         self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, self.ids))])
         return {
             "type": "ir.actions.client",
@@ -304,11 +316,10 @@ class PrepayMeter(models.Model):
         return commands
 
     def _live_desired(self):
-        """The wish that still holds: a cut that expired or failed is no longer wished."""
+        """The wish that still holds: a cut that expired is no longer wished."""
         self.ensure_one()
         if self.desired_relay == "open" and self.command_state in (
             "expired",
-            "failed",
             "superseded",
         ):
             return None

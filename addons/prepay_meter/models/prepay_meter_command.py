@@ -46,7 +46,7 @@ class PrepayMeterCommand(models.Model):
             ("queued", "Queued"),
             ("sent", "Sent, not confirmed"),
             ("confirmed", "Confirmed"),
-            ("failed", "Failed"),
+            ("unproven", "Done, not provable"),
             ("expired", "Expired"),
             ("superseded", "Superseded"),
         ],

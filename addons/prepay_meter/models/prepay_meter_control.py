@@ -28,9 +28,15 @@ class PrepayMeterControl(models.Model):
         "UNIQUE (profile_id, action)", "This action is already defined for the profile."
     )
 
-    @api.constrains("address", "payload")
+    @api.constrains("address", "payload", "profile_id")
     def _check_hex(self):
         for control in self:
+            if control.profile_id.protocol == "modbus" and not control.address:
+                raise ValidationError(
+                    self.env._(
+                        "Profile %s: a Modbus control needs a register.", control.profile_id.name
+                    )
+                )
             for text in [control.address or "0", *(control.payload or "").split()]:
                 try:
                     int(text, 16)

@@ -33,7 +33,6 @@ class PrepayMeterEvent(models.Model):
             ("gateway_offline", "Gateway offline"),
             ("relay_mismatch", "Relay is not as commanded"),
             ("load_when_open", "Still counts after the cut"),
-            ("command_failed", "Command failed"),
         ],
         required=True,
         readonly=True,

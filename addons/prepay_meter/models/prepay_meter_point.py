@@ -50,7 +50,7 @@ class PrepayMeterPoint(models.Model):
     frequent = fields.Boolean(
         string="Each Poll",
         default=True,
-        help="Read at each poll; otherwise only when a command is being proven.",
+        help="Read at each poll; otherwise only by “Read Now”.",
     )
 
     @api.constrains("scale")

@@ -63,8 +63,7 @@ class PrepayReadingHold(models.Model):
                 raise UserError(
                     self.env._(
                         "Meter %(meter)s: the register went from %(old)s to %(new)s. "
-                        "A lower value cannot become a reading; "
-                        "record a meter replacement or reject it.",
+                        "A lower value cannot become a reading. Reject it.",
                         meter=hold.meter_id.number,
                         old=hold.previous_value / 1000,
                         new=hold.value / 1000,
