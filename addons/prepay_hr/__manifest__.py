@@ -1,0 +1,25 @@
+{
+    "name": "Prepaid Dormitory",
+    "version": "19.0.1.0.0",
+    "category": "Services/Prepaid Utilities",
+    "summary": "Who lives in which room and bed: check-in, check-out, history, move-out settlement",
+    "author": "Prepaid Utilities contributors",
+    "license": "LGPL-3",
+    "depends": ["prepay_billing", "hr"],
+    "data": [
+        "security/prepay_hr_groups.xml",
+        "security/ir.model.access.csv",
+        "security/prepay_hr_rules.xml",
+        "views/prepay_check_in_wizard_views.xml",
+        "views/prepay_occupancy_views.xml",
+        "views/prepay_location_views.xml",
+        "views/hr_employee_views.xml",
+        "views/res_config_settings_views.xml",
+        "views/prepay_hr_menus.xml",
+    ],
+    "demo": [
+        "demo/res_users_demo.xml",
+        "demo/prepay_occupancy_demo.xml",
+    ],
+    "installable": True,
+}
