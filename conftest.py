@@ -47,9 +47,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def _reason(report) -> str:
-    if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped:").strip()
-    return str(report.longrepr or "").strip()
+    longrepr = report.longrepr
+    text = str(longrepr[2] if isinstance(longrepr, tuple) else longrepr or "")
+    text = text.removeprefix("Skipped:").strip()
+    # What pytest writes when no reason was given.
+    return "" if text in ("Skipped", "unconditional skip") else text
 
 
 @pytest.fixture(autouse=True)

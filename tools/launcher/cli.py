@@ -21,7 +21,9 @@ class Command:
 
 COMMANDS = {
     "demo": Command("run the product with simulated meters [--port N] [--reset]", demo.run),
-    "test": Command("run all tests, or those of the given paths and pytest options", testing.run),
+    "test": Command(
+        "run all tests, or those of the given paths and pytest options [--serial]", testing.run
+    ),
     "lint": Command("check style, layers, manifests, access rights, translations", lint.run),
     "i18n": Command("export the terms and merge them into every zh_CN.po", lint.i18n),
     "setup": Command("fetch Odoo, Python and system packages [--production]", setup.run, False),

@@ -15,9 +15,9 @@ FIELDS = ("num_statements", "covered_lines", "num_branches", "covered_branches")
 def show(folder: Path) -> None:
     """Combine the data files and print one line per folder of an addon."""
     rcfile = f"--rcfile={paths.ROOT / 'pyproject.toml'}"
-    report = folder / "coverage.json"
+    report = folder.parent / "coverage.json"
     coverage = [paths.PYTHON, "-m", "coverage"]
-    env = {**os.environ, "PREPAY_ROOT": str(paths.ROOT)}
+    env = {**os.environ, "PREPAY_ROOT": str(paths.ROOT), "PREPAY_COVERAGE": str(folder)}
     try:
         process.run([*coverage, "combine", rcfile, "--quiet"], "coverage", env=env, cwd=paths.ROOT)
         process.run([*coverage, "json", rcfile, "-o", report], "coverage", env=env, cwd=paths.ROOT)

@@ -17,6 +17,7 @@ HTTP_PORT = 8069
 CONTROL_PORT = 8090
 READY_SECONDS = 180
 LOCK = paths.LOCAL / "demo.lock"
+LOGIN = "/web/login"
 
 # login, password, who that is; only those that the database has are shown.
 LOGINS = (
@@ -51,7 +52,7 @@ def run(arguments: list[str]) -> int:
                 progress.finish(title)
             if not options.background:
                 show(places, logins(server), time.monotonic() - began)
-            say(f"READY {places['Odoo']}")
+            say(f"READY {places['Odoo'].removesuffix(LOGIN)}")
             while True:
                 supervisor.check()
                 time.sleep(0.5)
@@ -74,6 +75,7 @@ def start(server: Server, supervisor: Supervisor, options: argparse.Namespace) -
     http = ports.first_free(options.port, "Odoo", options.host)
     broker = ports.first_free(mosquitto.PORT, "MQTT")
     config = demo_database.config(
+        server,
         http_interface=options.host,
         http_port=http,
         workers=0,
@@ -82,7 +84,7 @@ def start(server: Server, supervisor: Supervisor, options: argparse.Namespace) -
     )
     env["PREPAY_MQTT_PORT"] = str(broker)
     address = "127.0.0.1" if options.host == "0.0.0.0" else options.host
-    places = {"Odoo": f"http://{address}:{http}/web/login"}
+    places = {"Odoo": f"http://{address}:{http}{LOGIN}"}
     supervisor.start("mosquitto", mosquitto.command(broker), env)
     if simulator.available():
         control = ports.first_free(CONTROL_PORT, "the simulated meters")

@@ -1,6 +1,7 @@
 """The demo's database: made from the template, kept between runs."""
 
 import shutil
+from pathlib import Path
 
 from . import manifests, odoo_run, paths, postgres, steps, templates
 from .console import Progress, say
@@ -9,18 +10,20 @@ from .errors import LauncherError
 from .postgres import Server
 
 NAME = "prepay_demo"
-DATA = paths.LOCAL / "data"
+DATA = "data"
 # What the simulated meters remember belongs to the database's readings.
 STATE = paths.LOCAL / "demo"
 
 
-def config(**options: object) -> paths.Path:
-    return odoo_run.write_config("demo", DATA, db_name=NAME, dbfilter=f"^{NAME}$", **options)
+def config(server: Server, **options: object) -> Path:
+    return odoo_run.write_config(
+        "demo", server.data_dir(DATA), db_name=NAME, dbfilter=f"^{NAME}$", **options
+    )
 
 
 def ensure(server: Server, reset: bool = False) -> None:
     """Make it when missing, update it when the addons have changed."""
-    store = Store(server, DATA)
+    store = Store(server, server.data_dir(DATA))
     with steps.exclusive(paths.LOCAL / "demo-database.lock"):
         if reset:
             store.drop(NAME)
@@ -68,7 +71,7 @@ def _update(store: Store) -> None:
         try:
             odoo_run.run(
                 store.server,
-                config(),
+                config(store.server),
                 "demo-update",
                 *arguments,
                 "--no-http",

@@ -129,6 +129,6 @@ def _export(store: Store, name: str) -> None:
     """One start of Odoo for the terms of all addons."""
     shutil.rmtree(EXPORTS, ignore_errors=True)
     EXPORTS.mkdir(parents=True)
-    config = odoo_run.write_config("lint", templates.DATA)
+    config = odoo_run.write_config("lint", store.data_dir)
     script = EXPORT.format(names=manifests.installable(), folder=str(EXPORTS))
     odoo_run.run(store.server, config, "lint", "shell", "-d", name, "--no-http", text=script)

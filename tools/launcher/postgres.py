@@ -9,6 +9,7 @@ one has gone, however it went.
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -91,6 +92,13 @@ class Server:
 
     variables: dict[str, str]
     embedded: bool
+
+    def data_dir(self, name: str) -> Path:
+        """Filestores of this server: databases of two servers share names."""
+        if self.embedded:
+            return paths.LOCAL / name
+        place = ":".join(self.variables.get(key, "") for key in ("PGHOST", "PGPORT"))
+        return paths.LOCAL / f"{name}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
     def environment(self) -> dict[str, str]:
         path = f"{binary('psql').parent}:{os.environ.get('PATH', '')}"

@@ -47,7 +47,7 @@ def plan(production: bool = False) -> list[Step]:
         Step(
             "link",
             "Odoo in the environment",
-            digest(python_key, external or "", str(paths.ODOO)),
+            digest(python_key, str(external), str(paths.ODOO)),
             venv.link_odoo,
             _linked,
             after=("python", "odoo"),

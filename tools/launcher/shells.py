@@ -33,7 +33,7 @@ def _with_server(make, database: bool = True) -> int:
     with postgres.serving(postgres.DEMO) as server:
         if database:
             demo_database.ensure(server)
-        return foreground(make(demo_database.config()), server.environment())
+        return foreground(make(demo_database.config(server)), server.environment())
 
 
 def foreground(command: list[str], env: dict[str, str]) -> int:

@@ -6,6 +6,7 @@ name only when it is complete, so an interrupted build is simply redone.
 """
 
 import hashlib
+import inspect
 import re
 import time
 from dataclasses import dataclass
@@ -21,9 +22,7 @@ BASE = "prepay_base_"
 ADDONS = "prepay_addons_"
 KEEP = {BASE: 2, ADDONS: 3}
 LOCK = paths.LOCAL / "templates.lock"
-DATA = paths.LOCAL / "data-test"
-# Changing how templates are made must make new ones.
-RECIPE = Path(__file__)
+DATA = "data-test"
 NOT_PART = {"tests", "__pycache__", "node_modules"}
 
 COMPANY = """
@@ -39,6 +38,17 @@ company.partner_id.write({
 env.ref("base.user_admin").tz = "Asia/Shanghai"
 env["res.lang"].search([("code", "=", "zh_CN")]).active = True
 env.cr.commit()
+"""
+# The provider with which the demo and the tests pay. Never install it for real
+# money: whoever finds its page can credit a wallet.
+DEMO_ONLY = ("payment_demo",)
+# Odoo's Chinese translation of that page translates the values of its options too.
+DEMO_PROVIDER = """
+UPDATE ir_ui_view SET arch_db = jsonb_set(arch_db, '{zh_CN}', to_jsonb(
+    replace(replace(replace(replace(arch_db->>'zh_CN',
+        'value="完成"', 'value="done"'), 'value="进行中"', 'value="pending"'),
+        'value="取消"', 'value="cancel"'), 'value="错误"', 'value="error"')))
+ WHERE key = 'payment_demo.payment_details' AND arch_db ? 'zh_CN'
 """
 # Odoo loads an addon's demo data when all it depends on have theirs. This one
 # carries no demo data and is needed by `account` only: it keeps that one's out.
@@ -70,11 +80,13 @@ def addons_hash() -> str:
 
 def ensure(server: Server) -> Template:
     """The template for the present addons, built when it is not there."""
-    store = Store(server, DATA)
+    store = Store(server, server.data_dir(DATA))
     with steps.exclusive(LOCK):
-        base_key = steps.digest(odoo_source.version(), manifests.foreign_dependencies(), RECIPE)
+        # Changing how templates are made must make new ones.
+        recipe = (COMPANY, DEMO, BARRIER, DEMO_PROVIDER, *DEMO_ONLY, inspect.getsource(_build_base))
+        base_key = steps.digest(odoo_source.version(), manifests.foreign_dependencies(), *recipe)
         base = BASE + base_key[:12]
-        key = steps.digest(base_key, addons_hash())
+        key = steps.digest(base_key, addons_hash(), inspect.getsource(_build_addons))
         name = ADDONS + key[:12]
         have = store.names()
         log = f"template-{name.removeprefix(ADDONS)}"
@@ -103,7 +115,7 @@ def _step(progress: Progress, title: str, action) -> None:
 def _build_base(store: Store, name: str) -> None:
     work, log = name + "_new", "template-base"
     process.log_path(log).unlink(missing_ok=True)
-    config = odoo_run.write_config("template", DATA)
+    config = odoo_run.write_config("template", store.data_dir)
     wanted = manifests.foreign_dependencies()
 
     def odoo(*arguments: str, text: str = "") -> None:
@@ -128,7 +140,8 @@ def _build_base(store: Store, name: str) -> None:
                 f"See {process.log_path(log)}.",
             )
         store.server.sql(DEMO.format("true"), work)
-    odoo("-i", ",".join(wanted))
+    odoo("-i", ",".join((*wanted, *DEMO_ONLY)))
+    store.server.sql(DEMO_PROVIDER, work)
     store.rename(work, name)
 
 
@@ -136,7 +149,7 @@ def _build_addons(store: Store, base: str, name: str, log: str) -> None:
     work = name + "_new"
     process.log_path(log).unlink(missing_ok=True)
     store.clone(base, work)
-    config = odoo_run.write_config("template", DATA)
+    config = odoo_run.write_config("template", store.data_dir)
     wanted = ",".join(manifests.installable())
     options = ("-d", work, "--with-demo", "--no-http", "--stop-after-init")
     advice = "The addons could not be installed; the first ERROR above says why."

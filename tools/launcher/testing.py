@@ -2,8 +2,8 @@
 
 Lane `addons` runs `addons/*/tests` inside Odoo (pytest-odoo, with its HTTP
 server and headless Chromium). Lane `system` runs `tests/`, which start their
-own servers. Both run at once; the second one's output is shown after the
-first one's.
+own servers. Both run at once, unless `--serial` is given; the second one's
+output is shown after the first one's.
 """
 
 import os
@@ -21,8 +21,11 @@ from .database import Store
 from .templates import Template
 
 NO_TESTS = 5
+KEEP_LOGS = 4
+SERIAL = "--serial"
 CLONE = "prepay_run_"
-COVERAGE = paths.LOCAL / "coverage"
+# Of this run only: several may go on in one folder.
+COVERAGE = paths.LOCAL / "coverage" / str(os.getpid())
 # They have commands of their own: `bench` and `prove`.
 NOT_HERE = ("bench", "prove", "support")
 
@@ -36,7 +39,8 @@ class Lane:
     options: list[str]
     env: dict[str, str]
     process: subprocess.Popen | None = None
-    seconds: float = 0.0
+    began: float = 0.0
+    ended: float = 0.0
     log: Path = field(default_factory=Path)
 
 
@@ -56,18 +60,21 @@ def run(arguments: list[str]) -> int:
             if chosen["system"] is not None:
                 lanes.append(system_lane(store, template, chosen["system"], chosen["options"]))
             measured = not chosen["narrow"]
-            codes = run_lanes(lanes, measured)
+            codes = run_lanes(lanes, measured, chosen["serial"])
         finally:
             store.drop(database)
             drop_abandoned(store)
     if measured:
         coverage_table.show(COVERAGE)
+        shutil.rmtree(COVERAGE, ignore_errors=True)
     return verdict(lanes, codes, template, chosen["narrow"])
 
 
 def select(arguments: list[str]) -> dict:
     """Which lanes: those the given paths belong to; all when there is no path."""
     found: dict[str, list[str]] = {"addons": [], "system": []}
+    serial = SERIAL in arguments
+    arguments = [word for word in arguments if word != SERIAL]
     options = []
     for word in arguments:
         path, separator, node = word.partition("::")
@@ -84,7 +91,7 @@ def select(arguments: list[str]) -> dict:
         lanes = {name: targets or None for name, targets in found.items()}
     else:
         lanes = {"addons": everything_in_addons(), "system": [str(paths.TESTS)]}
-    return {**lanes, "options": options, "narrow": bool(arguments)}
+    return {**lanes, "options": options, "narrow": bool(arguments), "serial": serial}
 
 
 def everything_in_addons() -> list[str]:
@@ -95,6 +102,7 @@ def environment(store: Store) -> dict[str, str]:
     return {
         **store.server.environment(),
         "PREPAY_ROOT": str(paths.ROOT),
+        "PREPAY_COVERAGE": str(COVERAGE),
         "PREPAY_PYTHON": str(paths.PYTHON),
         "PREPAY_ODOO_BIN": str(odoo_source.binary()),
         "PREPAY_ADDONS_PATH": ",".join(map(str, odoo_run.addons_path())),
@@ -103,7 +111,7 @@ def environment(store: Store) -> dict[str, str]:
 
 
 def addons_lane(store: Store, database: str, targets: list[str], options: list[str]) -> Lane:
-    config = odoo_run.write_config("test", templates.DATA, db_name=database, log_level="error")
+    config = odoo_run.write_config("test", store.data_dir, log_level="error")
     extra = [f"--odoo-database={database}", f"--odoo-config={config}", "--odoo-http"]
     return Lane("addons", targets, [*extra, "--odoo-log-level=error", *options], environment(store))
 
@@ -120,22 +128,21 @@ def system_environment(store: Store, template: Template) -> dict[str, str]:
         "PREPAY_TEMPLATE_DB": template.name,
         "PREPAY_TEMPLATE_FILESTORE": str(store.filestore(template.name)),
         "PREPAY_CLONE_PREFIX": f"{CLONE}{os.getpid()}_",
-        "PREPAY_TEST_DATA": str(templates.DATA),
+        "PREPAY_TEST_DATA": str(store.data_dir),
     }
 
 
-def run_lanes(lanes: list[Lane], measured: bool) -> list[int]:
-    shutil.rmtree(COVERAGE, ignore_errors=True)
-    COVERAGE.mkdir(parents=True)
-    began = time.monotonic()
-    for lane in lanes:
-        start(lane, measured)
-        say(f"lane {lane.name}: started, output in {lane.log}")
+def run_lanes(lanes: list[Lane], measured: bool, serial: bool = False) -> list[int]:
+    if measured:
+        COVERAGE.mkdir(parents=True, exist_ok=True)
     try:
+        for lane in [] if serial else lanes:
+            start(lane, measured)
         for lane in lanes:
+            if serial:
+                start(lane, measured)
             say(f"\n===== lane {lane.name} " + "=" * 50)
-            follow(lane)
-            lane.seconds = time.monotonic() - began
+            follow(lane, lanes)
     finally:
         for lane in lanes:
             if lane.process and lane.process.poll() is None:
@@ -145,7 +152,8 @@ def run_lanes(lanes: list[Lane], measured: bool) -> list[int]:
 
 
 def start(lane: Lane, measured: bool) -> None:
-    lane.log = process.log_path(f"test-{lane.name}")
+    lane.began = time.monotonic()
+    lane.log = own_log(f"test-{lane.name}")
     words = [str(paths.PYTHON)]
     if measured:
         words += ["-m", "coverage", "run", f"--rcfile={paths.ROOT / 'pyproject.toml'}"]
@@ -161,13 +169,31 @@ def start(lane: Lane, measured: bool) -> None:
             stderr=subprocess.STDOUT,
             preexec_fn=process.die_with_parent,
         )
+    say(f"lane {lane.name}: started, output in {lane.log}")
 
 
-def follow(lane: Lane) -> None:
-    """Show a lane's output, live while it runs."""
-    assert lane.process
+def own_log(name: str) -> Path:
+    """A log of this run, reachable under a name that does not change."""
+    latest = process.log_path(name)
+    for old in sorted(latest.parent.glob(f"{name}-*.log"), key=_age)[:-KEEP_LOGS]:
+        old.unlink(missing_ok=True)
+    log = process.log_path(f"{name}-{os.getpid()}")
+    latest.unlink(missing_ok=True)
+    latest.symlink_to(log.name)
+    return log
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def follow(lane: Lane, lanes: list[Lane]) -> None:
+    """Show a lane's output, live while it runs; note when any lane ends."""
     with lane.log.open("rb") as source:
-        while lane.process.poll() is None:
+        while not lane.ended:
+            for other in lanes:
+                if not other.ended and other.process and other.process.poll() is not None:
+                    other.ended = time.monotonic()
             if not _copy(source):
                 time.sleep(0.2)
         _copy(source)
@@ -198,7 +224,7 @@ def verdict(lanes: list[Lane], codes: list[int], template: Template, narrow: boo
         failed.append("installation log is not clean")
     say()
     for lane in lanes:
-        say(f"lane {lane.name}: {elapsed(lane.seconds)}")
+        say(f"lane {lane.name}: {elapsed(lane.ended - lane.began)}")
     say("RESULT: " + ("; ".join(failed) if failed else "all passed"))
     return 1 if failed else 0
 

@@ -1,3 +1,4 @@
+import re
 from datetime import datetime, timezone
 from decimal import Decimal
 
@@ -209,21 +210,14 @@ class PrepayAccount(models.Model):
     def _render_checks(self, checks):
         """A table of checks in the user's words."""
         labels = self._check_labels()
-        words = self._check_words()
-
-        def plain(text):
-            for machine, human in words.items():
-                text = text.replace(machine, human)
-            return text
-
         rows = Markup("").join(
             Markup(
                 "<tr><td>{}</td><td>{}</td><td>{}</td><td class='text-muted'>{}</td></tr>"
             ).format(
                 "✓" if check["passed"] else "✗",
                 labels.get(check["code"], check["code"]),
-                plain(check["value"]),
-                plain(check["limit"]),
+                self._check_text(check["value"]),
+                self._check_text(check["limit"]),
             )
             for check in checks
         )
@@ -234,20 +228,31 @@ class PrepayAccount(models.Model):
             "<table class='table table-sm'><thead>{}</thead><tbody>{}</tbody></table>"
         ).format(head, rows)
 
-    def _check_words(self):
-        """What the machine's words of a check are called here, in the order of replacement."""
-        return {
+    def _check_text(self, text):
+        """A value or limit of a check in the user's words; free text, such as a reason, stays."""
+        words = {
             "!= open": self.env._("not off"),
             "closed": self.env._("on"),
             "open": self.env._("off"),
-            "<=": "≤",
-            ">=": "≥",
             "unknown": self.env._("not known"),
             "not required": self.env._("not required"),
             "always": self.env._("at any hour"),
             "any": self.env._("any"),
+            "yes": self.env._("yes"),
+            "no": self.env._("no"),
             "weekday 1-5": self.env._("Monday to Friday"),
         }
+        if text in words:
+            return words[text]
+        for sign, shown in (("<= ", "≤ "), (">= ", "≥ ")):
+            if text.startswith(sign):
+                return shown + text.removeprefix(sign)
+        weekday = re.fullmatch(r"(\d{4}-\d\d-\d\d) weekday (\d)", text)
+        if weekday:
+            return self.env._(
+                "%(date)s, day %(number)s of the week", date=weekday[1], number=weekday[2]
+            )
+        return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*$", r"\1 \2", text)
 
     def _check_labels(self):
         return {
@@ -397,7 +402,8 @@ class PrepayAccount(models.Model):
             account = meter.account_id
             target = {"open": "open", "close": "closed"}[decision.action]
             cause = "arrears" if target == "open" else "restore"
-            reason = self.env._("Available %(amount)s CNY", amount=f"{available[account.id]:.2f}")
+            words = account.company_id._prepay_env()
+            reason = words._("Available %(amount)s CNY", amount=f"{available[account.id]:.2f}")
             command = meter.sudo()._request_relay(target, cause, reason)
             made += made.create(
                 {
@@ -439,9 +445,10 @@ class PrepayAccount(models.Model):
     def _level_changed(self, before, amount):
         """Tell a crossing once. Message addons extend this with SMS and WeChat."""
         self.ensure_one()
-        labels = dict(self._fields["level"]._description_selection(self.env))
+        env = self.company_id._prepay_env()
+        labels = dict(self._fields["level"]._description_selection(env))
         self.message_post(
-            body=self.env._(
+            body=env._(
                 "Level: %(before)s → %(after)s, available %(amount)s CNY",
                 before=labels[before or "normal"],
                 after=labels[self.level],

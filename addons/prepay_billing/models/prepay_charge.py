@@ -21,7 +21,12 @@ class PrepayCharge(models.Model):
     _rec_name = "day"
 
     supply_id = fields.Many2one(
-        "prepay.account.meter", required=True, index=True, ondelete="restrict", readonly=True
+        "prepay.account.meter",
+        string="Meter Assignment",
+        required=True,
+        index=True,
+        ondelete="restrict",
+        readonly=True,
     )
     account_id = fields.Many2one(
         "prepay.account", required=True, index=True, ondelete="restrict", readonly=True
@@ -143,7 +148,7 @@ class PrepayCharge(models.Model):
         from_granted, from_own = split_charge(total, granted)
         days = sorted(charge.day for charge in charges)
         unit = "m³" if supply.medium == "water" else "kWh"
-        reason = self.env._(
+        reason = supply.company_id._prepay_env()._(
             "%(meter)s, %(days)s: %(quantity)s",
             meter=supply.meter_id.number,
             days=str(days[0]) if days[0] == days[-1] else f"{days[0]} – {days[-1]}",

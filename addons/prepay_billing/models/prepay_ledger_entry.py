@@ -247,7 +247,8 @@ class PrepayLedgerEntry(models.Model):
         self._check_accounting(company, totals)
         lines = [(debited, total) for debited, total in totals.items() if total]
         lines.append((company.prepay_liability_account_id, -sum(totals.values())))
-        name = self.env._("Prepayments %s", day)
+        words = company._prepay_env()
+        name = words._("Prepayments %s", day)
         move = (
             self.env["account.move"]
             .with_company(company)
@@ -256,7 +257,7 @@ class PrepayLedgerEntry(models.Model):
                     "move_type": "entry",
                     "journal_id": company.prepay_journal_id.id,
                     "date": day,
-                    "ref": self.env._("Top-ups: %s", len(rows)),
+                    "ref": words._("%s top-ups and refunds", len(rows)),
                     "line_ids": [
                         (0, 0, {"name": name, "account_id": account.id, "balance": float(balance)})
                         for account, balance in lines

@@ -7,7 +7,6 @@ class PrepayMeter(models.Model):
     supply_ids = fields.One2many("prepay.account.meter", "meter_id", string="Account Assignments")
     account_id = fields.Many2one(
         "prepay.account",
-        string="Account",
         compute="_compute_account_id",
         search="_search_account_id",
     )

@@ -29,7 +29,7 @@ class PrepaySupplyPolicy(models.Model):
     alarm1 = fields.Monetary(string="Alarm 1", default=20, tracking=True)
     alarm2 = fields.Monetary(string="Alarm 2", default=5, tracking=True)
     cut_at = fields.Monetary(
-        string="Cut At", default=0, tracking=True, help="A cut is due at this available amount."
+        default=0, tracking=True, help="A cut is due at this available amount."
     )
     restore_above = fields.Monetary(
         default=0, tracking=True, help="Power returns as soon as more than this is available."
@@ -48,7 +48,7 @@ class PrepaySupplyPolicy(models.Model):
     )
     window_start = fields.Float(string="Cut From", default=10.0, tracking=True)
     window_end = fields.Float(string="Cut Until", default=16.0, tracking=True)
-    working_days_only = fields.Boolean(string="Working Days Only", default=True, tracking=True)
+    working_days_only = fields.Boolean(default=True, tracking=True)
     notice_required = fields.Boolean(
         string="Only After a Delivered Notice",
         default=True,

@@ -31,9 +31,7 @@ class PrepayTopup(models.Model):
         [("draft", "Draft"), ("done", "Credited")], default="draft", required=True, readonly=True
     )
     paid_at = fields.Datetime(string="Paid On", readonly=True)
-    cashier_id = fields.Many2one(
-        "res.users", string="Cashier", readonly=True, default=lambda self: self.env.user
-    )
+    cashier_id = fields.Many2one("res.users", readonly=True, default=lambda self: self.env.user)
     balance_before = fields.Monetary(readonly=True)
     balance_after = fields.Monetary(readonly=True)
     entry_id = fields.Many2one(
@@ -70,7 +68,7 @@ class PrepayTopup(models.Model):
                     "kind": "topup",
                     "amount": topup._exact_amount(),
                     "key": f"topup:{topup.id}",
-                    "reason": self.env._("Top-up %s", topup.number),
+                    "reason": topup.company_id._prepay_env()._("Top-up %s", topup.number),
                     "document": topup,
                 }
                 for topup in todo

@@ -44,6 +44,11 @@ class ResCompany(models.Model):
         currency_field="currency_id",
     )
 
+    def _prepay_env(self):
+        """The environment in this company's language, for texts that are stored."""
+        self.ensure_one()
+        return self.with_context(lang=self.partner_id.lang or self.env.lang).env
+
     def _prepay_create_accounting(self):
         """Fill in the missing journal and accounts from the company's chart.
 
@@ -70,7 +75,7 @@ class ResCompany(models.Model):
                     )
                 company.prepay_liability_account_id = liability or accounts.create(
                     {
-                        "name": self.env._("Prepaid utilities of tenants"),
+                        "name": company._prepay_env()._("Prepaid utilities of tenants"),
                         "code": accounts._search_new_account_code("220400"),
                         "account_type": "liability_current",
                         "company_ids": [(4, company.id)],
@@ -89,7 +94,7 @@ class ResCompany(models.Model):
             if not company.prepay_journal_id:
                 company.prepay_journal_id = env["account.journal"].create(
                     {
-                        "name": self.env._("Prepaid utilities"),
+                        "name": company._prepay_env()._("Prepaid utilities"),
                         "code": "PREP",
                         "type": "general",
                         "company_id": company.id,

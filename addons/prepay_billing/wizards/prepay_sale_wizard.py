@@ -20,9 +20,9 @@ class PrepaySaleWizard(models.TransientModel):
     amount = fields.Monetary(required=True)
     received = fields.Monetary(help="Cash handed over.")
     change = fields.Monetary(compute="_compute_change")
-    available_after = fields.Monetary(string="Available After", compute="_compute_change")
+    available_after = fields.Monetary(compute="_compute_change")
     method = fields.Selection(
-        selection=lambda self: self.env["prepay.topup"]._fields["method"].selection,
+        selection=lambda self: self._method_selection(),
         required=True,
         default="cash",
     )
@@ -31,6 +31,9 @@ class PrepaySaleWizard(models.TransientModel):
     )
     confirm_duplicate = fields.Boolean(string="Sell Once More")
     note = fields.Char()
+
+    def _method_selection(self):
+        return self.env["prepay.topup"]._fields["method"]._description_selection(self.env)
 
     @api.depends("amount", "received", "account_id")
     def _compute_change(self):

@@ -63,7 +63,6 @@ class PrepayOccupancy(models.Model):
     )
     settlement_activity_id = fields.Many2one(
         "mail.activity",
-        string="Settlement Activity",
         readonly=True,
         copy=False,
         ondelete="set null",

@@ -96,11 +96,9 @@ class Collector:
             await self._assign(
                 {key: item for key, item in gateways.items() if item.state_id in ours}
             )
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), RENEW_EVERY)
                 await asyncio.sleep(0.05)  # several changes in a row are one
-            except asyncio.TimeoutError:
-                pass
             self._changed.clear()
 
     async def _assign(self, gateways: dict[int, config.Gateway]) -> None:

@@ -137,5 +137,6 @@ class PrepayGateway(models.Model):
         """
         from ..collector.sweep import sweep
 
-        self.env.cr.commit()  # no snapshot and no lock may be held while devices are asked
+        # No snapshot and no lock may be held while devices are asked.
+        self.env.cr.commit()  # pylint: disable=invalid-commit
         return sweep(self.env["prepay.meter"]._collector_conninfo())

@@ -80,21 +80,19 @@ class PrepayMeter(models.Model):
         help="保电: the platform never cuts this meter by itself.",
     )
     protected_reason = fields.Char(tracking=True)
-    desired_relay = fields.Selection(
-        RELAY_STATES, string="Desired Relay", readonly=True, copy=False, tracking=True
-    )
+    desired_relay = fields.Selection(RELAY_STATES, readonly=True, copy=False, tracking=True)
     desired_epoch = fields.Integer(
         readonly=True, copy=False, help="Number of the newest wish; older ones never run."
     )
     desired_cause = fields.Selection(
-        selection=lambda self: self.env["prepay.meter.command"]._fields["cause"].selection,
+        selection=lambda self: self._command_selection("cause"),
         string="Cause",
         readonly=True,
         copy=False,
     )
     command_ids = fields.One2many("prepay.meter.command", "meter_id", string="Relay Commands")
     command_state = fields.Selection(
-        selection=lambda self: self.env["prepay.meter.command"]._fields["state"].selection,
+        selection=lambda self: self._command_selection("state"),
         string="Command",
         compute="_compute_command_state",
     )
@@ -119,6 +117,10 @@ class PrepayMeter(models.Model):
         "CHECK (poll_minutes BETWEEN 0.02 AND 44640)",
         "The reading interval must lie between 0.02 minutes and 31 days.",
     )
+
+    def _command_selection(self, name):
+        field = self.env["prepay.meter.command"]._fields[name]
+        return field._description_selection(self.env)
 
     @api.depends("command_ids.state")
     def _compute_command_state(self):

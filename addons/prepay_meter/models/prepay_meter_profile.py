@@ -69,7 +69,6 @@ class PrepayMeterProfile(models.Model):
         help="DL/T 645: level and password as eight hex digits, such as 02000000.",
     )
     operator_code = fields.Char(
-        string="Operator Code",
         groups="prepay_meter.group_admin",
         help="DL/T 645: eight hex digits.",
     )

@@ -33,8 +33,8 @@ class PrepayReadingHold(models.Model):
         required=True,
         readonly=True,
     )
-    first_at = fields.Datetime(string="First Seen", required=True, readonly=True)
-    last_at = fields.Datetime(string="Last Seen", required=True, readonly=True)
+    first_at = fields.Datetime(string="First Held", required=True, readonly=True)
+    last_at = fields.Datetime(string="Last Held", required=True, readonly=True)
     count = fields.Integer(string="Times", default=1, readonly=True)
     previous_at = fields.Datetime(string="Last Good Reading", readonly=True)
     previous_value = BigInteger(string="Last Good Value (Wh or L)", readonly=True)

@@ -1,0 +1,2 @@
+from . import test_meter
+from . import test_reading

@@ -68,11 +68,12 @@ class PrepayAccount(models.Model):
         )
 
     def _level_changed(self, before, amount):
-        super()._level_changed(before, amount)
+        result = super()._level_changed(before, amount)
         if self._worse_than(before):
             self._notify_level(amount)
         else:
             self.notice_round += 1
+        return result
 
     def _evaluate_supply(self):
         decisions = super()._evaluate_supply()

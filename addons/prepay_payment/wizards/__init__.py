@@ -1,0 +1,2 @@
+from . import prepay_sale_wizard
+from . import prepay_suspense_wizard
