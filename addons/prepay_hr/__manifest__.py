@@ -22,4 +22,5 @@
         "demo/prepay_occupancy_demo.xml",
     ],
     "installable": True,
+    "uninstall_hook": "uninstall_hook",
 }

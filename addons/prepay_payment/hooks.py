@@ -15,7 +15,8 @@ def uninstall_hook(env):
     leaves with this addon.
     """
     for company in env["res.company"].search([("prepay_liability_account_id", "!=", False)]):
-        env["prepay.ledger.entry"]._post_topups(company)
+        while env["prepay.ledger.entry"]._post_topups(company):
+            pass  # one entry for each day that waits
     online = env["prepay.topup"].search([("method", "=", "online")])
     credited = online.filtered(lambda topup: topup.state == "done")
     for topup in credited.filtered(lambda topup: not topup.note):

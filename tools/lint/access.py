@@ -12,7 +12,7 @@ import psycopg
 from .findings import Finding, addon_names, finish
 
 QUERY = """
-    SELECT m.model, min(d.module)
+    SELECT m.model, (array_agg(d.module ORDER BY d.id))[1]
       FROM ir_model m
       JOIN ir_model_data d ON d.model = 'ir.model' AND d.res_id = m.id
      WHERE NOT m.abstract
@@ -22,7 +22,7 @@ QUERY = """
 """
 # A rule limits rows by company: a model with a company needs one.
 RULES = """
-    SELECT m.model, min(d.module)
+    SELECT m.model, (array_agg(d.module ORDER BY d.id))[1]
       FROM ir_model m
       JOIN ir_model_data d ON d.model = 'ir.model' AND d.res_id = m.id
       JOIN ir_model_fields f ON f.model_id = m.id AND f.name = 'company_id' AND f.store
