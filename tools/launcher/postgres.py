@@ -202,21 +202,22 @@ def initialize(cluster: Cluster) -> None:
 def unprivileged() -> list[str]:
     """Prefix that takes root's identity away: PostgreSQL refuses root.
 
-    The capability to pass by file permissions is kept, because the repository
-    may lie below a folder such as /root that only root can enter.
+    Below a folder that only root can enter, such as root's home, the right to
+    pass by file permissions is kept; `access()` honours it with this bit only.
     """
     if not process.is_root():
         return []
     uid, gid = _nobody()
-    return [
-        "setpriv",
-        f"--reuid={uid}",
-        f"--regid={gid}",
-        "--clear-groups",
-        "--inh-caps=-all,+dac_override",
-        "--ambient-caps=+dac_override",
-        "--",
-    ]
+    words = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+    if not _open_to_all():
+        words += ["--securebits=+no_setuid_fixup"]
+        words += ["--inh-caps=-all,+dac_override", "--ambient-caps=+dac_override"]
+    return [*words, "--"]
+
+
+def _open_to_all() -> bool:
+    program = binary("postgres")
+    return all(path.stat().st_mode & 0o001 for path in (program, *program.parents, paths.LOCAL))
 
 
 def _nobody() -> tuple[int, int]:
