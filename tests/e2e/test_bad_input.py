@@ -124,7 +124,7 @@ def test_welded_relay_is_never_confirmed(stack):
 
     stack.simulator.change(ADDRESS, faults={"welded": False})
     wait_for(lambda: stack.commands(NUMBER)[-1]["state"] == "confirmed", 30, "confirmed at last")
-    wait_for(lambda: "relay_mismatch" not in stack.events(NUMBER), 10, "alarm cleared")
+    wait_for(lambda: "relay_mismatch" not in stack.events(NUMBER), 20, "alarm cleared")
 
 
 def test_lost_gateway(stack):

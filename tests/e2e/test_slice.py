@@ -223,3 +223,27 @@ def test_newest_wish_wins(stack):
     device = stack.simulator.meter(address)
     assert device["relay"] == "closed"
     assert not any(entry["action"] == "open" for entry in device["movements"])
+
+
+def test_meter_without_proof(stack):
+    """A meter type that offers no proof: written once, and never called confirmed."""
+    number, address = "DDSY-0002", "GW-RTU:2"
+    admin, operator = stack.user("admin"), stack.user("operator")
+    wait_for(lambda: stack.meter(number)["online"], 60, "meter online")
+    profile = admin.one("prepay.meter.profile", [["code", "=", "DDSY1352"]], ["relay_proof"])
+    admin.call("prepay.meter.profile", "write", [profile["id"]], {"relay_proof": "none"})
+    wizard = operator.call(
+        "prepay.meter.relay.wizard",
+        "create",
+        {
+            "meter_ids": [[6, 0, [stack.meter(number)["id"]]]],
+            "action": "open",
+            "reason": "no status register",
+        },
+    )
+    operator.call("prepay.meter.relay.wizard", "action_confirm", [wizard])
+    wait_for(lambda: stack.commands(number)[-1]["state"] == "unproven", 20, "ended without proof")
+    (command,) = stack.commands(number)
+    assert command["attempts"] == 1
+    assert not command["confirmed_at"]
+    assert len(stack.simulator.meter(address)["commands"]) == 1

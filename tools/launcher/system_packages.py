@@ -84,7 +84,7 @@ def authorize(production: bool = False) -> None:
             "system packages are missing, and there is neither root nor sudo", advice
         )
     flag = [] if sys.stdin.isatty() else ["-n"]
-    if subprocess.run(["sudo", *flag, "-v"], check=False).returncode:
+    if subprocess.run(["sudo", *flag, "true"], check=False).returncode:
         raise LauncherError("system packages are missing, and sudo was refused", advice)
 
 
