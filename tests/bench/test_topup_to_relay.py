@@ -1,7 +1,6 @@
 """Counter sale to relay confirmed closed, on meters that are online.
 
-Prints the distribution beside its floor: the same relay closed by a bare driver that only writes
-and reads back. Goal: p99 at most 3 s at the counter.
+Prints the distribution. Goal: p99 at most 3 s at the counter.
 """
 
 import os

@@ -3,6 +3,7 @@
 The stages build on one another, so they are one test for each kind of meter.
 """
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -232,6 +233,7 @@ def test_meter_without_proof(stack):
     wait_for(lambda: stack.meter(number)["online"], 60, "meter online")
     profile = admin.one("prepay.meter.profile", [["code", "=", "DDSY1352"]], ["relay_proof"])
     admin.call("prepay.meter.profile", "write", [profile["id"]], {"relay_proof": "none"})
+    time.sleep(1)  # the collector follows settings at once, yet not before this returns
     wizard = operator.call(
         "prepay.meter.relay.wizard",
         "create",
