@@ -114,26 +114,26 @@ class TestSupply(BillingCase):
         self.topup(100)
         self.assertEqual(self.meter.desired_relay, "open")
 
-    def test_unproven_expired_cut_is_closed_when_money_comes(self):
-        """A cut that expired in doubt may have moved the relay: paid means power (S-06)."""
-        self.use_up()
+    def expired_cut(self):
+        """A cut that nobody carried out in time, as the collector marks it."""
         cut = self.evaluate().command_id
         self.env.flush_all()
         self.env.cr.execute(
             "UPDATE prepay_meter_command SET state = 'expired' WHERE id = %s", [cut.id]
         )
         self.env.invalidate_all()
+        return cut
+
+    def test_unproven_expired_cut_is_closed_when_money_comes(self):
+        """A cut that expired in doubt may have moved the relay: paid means power (S-06)."""
+        self.use_up()
+        self.expired_cut()
         self.topup(100)
         self.assertEqual(self.meter.desired_relay, "closed")
 
     def test_expired_cut_is_decided_anew(self):
         self.use_up()
-        cut = self.evaluate().command_id
-        self.env.flush_all()
-        self.env.cr.execute(
-            "UPDATE prepay_meter_command SET state = 'expired' WHERE id = %s", [cut.id]
-        )
-        self.env.invalidate_all()
+        cut = self.expired_cut()
         self.assertEqual(self.evaluate().command_id.epoch, cut.epoch + 1)
 
     def test_overdraft_counts(self):
