@@ -60,6 +60,7 @@ NEEDS = (
 DEVELOPMENT = (
     Need("chromium", lambda: which(*BROWSERS) is not None, "browser tours"),
     Need("mosquitto", lambda: which("mosquitto") is not None, "MQTT broker"),
+    Need("mbpoll", lambda: which("mbpoll") is not None, "independent Modbus client of the tests"),
     Need("poppler-utils", lambda: which("pdftotext") is not None, "tests of documents"),
 )
 
