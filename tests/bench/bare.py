@@ -74,9 +74,7 @@ class Poller(asyncio.Protocol):
         self._ask()
 
 
-async def poll(
-    dbname: str, endpoints: list, first_meter: int, units: int, framing: str
-) -> None:
+async def poll(dbname: str, endpoints: list, first_meter: int, units: int, framing: str) -> None:
     """Poll all links and COPY what came, a batch at a time, straight into the table."""
     loop = asyncio.get_running_loop()
     rows: list[str] = []

@@ -85,7 +85,9 @@ class Table:
         """Note a goal; ``value`` must reach ``limit``, or stay at or below it with ``at_most``."""
         good = value <= limit if at_most else value >= limit
         sign = "≤" if at_most else "≥"
-        self.add(f"  goal: {what} {value:.2f} (goal {sign} {limit:g}) {'met' if good else 'MISSED'}")
+        self.add(
+            f"  goal: {what} {value:.2f} (goal {sign} {limit:g}) {'met' if good else 'MISSED'}"
+        )
         if not good:
             self.missed.append(self.lines[-1].strip())
 

@@ -58,7 +58,8 @@ def test_polling(tmp_path):
 
 
 def scene(table, folder, devices, framing, delay, rounds, is_goal) -> None:
-    units = int(SHORTEST * 60_000 / delay) + 1
+    # One and a half times what a link can read in the shortest interval: it is never idle.
+    units = int(1.5 * SHORTEST * 60_000 / delay) + 1
     site = Site(folder, "polling")
     try:
         profile = site.profile(BLOCK, block_gap=40, max_power_w=0)
@@ -122,8 +123,9 @@ def measure(site, devices, process, log) -> tuple[float, float, float]:
         assert process.poll() is None, log.read_text()[-3000:]
         return devices.stats()["connections"] == devices.links
 
+    nothing = stored(site)
     wait_for(all_connected, 90, "all links connected")
-    wait_for(lambda: stored(site), 30, "first readings stored")
+    wait_for(lambda: stored(site) >= nothing + devices.links, 60, "first readings stored", 0.5)
     time.sleep(3)  # the storm of connecting is over
     before, watch = stored(site), Watch(process)
     time.sleep(WINDOW_S)
