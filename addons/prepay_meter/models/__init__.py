@@ -9,6 +9,8 @@ from . import prepay_meter_state
 from . import prepay_meter
 from . import prepay_meter_command
 from . import prepay_meter_event
+from . import prepay_meter_frame
+from . import prepay_meter_probe
 from . import prepay_reading
 from . import prepay_reading_hold
 from . import res_company
