@@ -23,17 +23,27 @@ class Point:
     bit: int
     scale: Decimal
     frequent: bool
+    word_order: str = "high"
+    mask: int = 0
+    states: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How the relay is commanded: register and values, or the command byte."""
+    """How a control action is sent: register or data identifier, fixed words or command byte, and
+    for an action with a value how the value becomes bytes and where it is read back."""
 
     address: str
     payload: tuple[int, ...]
+    size: int = 0
+    encoding: str = ""
+    scale: Decimal = Decimal(1)
+    word_order: str = "high"
+    read_address: str = ""
+    writable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     id: int
     protocol: str
@@ -49,6 +59,11 @@ class Profile:
     validity: int
     points: tuple[Point, ...]
     controls: dict[str, Control]
+    function: int = 3
+    meter_type: int = 0x10
+    di_order: str = "high_first"
+    #: Requests made from the points, by kind; filled on first use.
+    plans: dict = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -68,7 +83,12 @@ class Meter:
     missed: int
     ever_seen: bool
     desired: str | None
-    open_events: set[str] = field(default_factory=set)
+    open_events: frozenset[str] = frozenset()
+    trace_until: datetime | None = None
+    overload_w: int = 0
+    malicious_step_w: int = 0
+    load: object = None
+    quality: object = None
 
 
 @dataclass(slots=True)
@@ -76,20 +96,38 @@ class Gateway:
     id: int
     state_id: int
     name: str
+    kind: str
     host: str
     port: int
     timeout: float
     gap: float
+    identity: str = ""
+    registration: str = "connect"
+    registration_hex: bool = False
+    heartbeat: str = ""
+    heartbeat_s: int = 60
+    form: str = "json"
+    product: str = ""
     meters: dict[int, Meter] = field(default_factory=dict)
 
     @property
-    def endpoint(self) -> tuple[str, int]:
-        return self.host, self.port
+    def endpoint(self) -> tuple:
+        """What the link depends on; a change makes a new one."""
+        return self.kind, self.host, self.port, self.identity, self.form, self.product
+
+    @property
+    def dials_in(self) -> bool:
+        return self.kind in ("dtu", "acrel_4g")
 
 
 _GATEWAYS = """
-SELECT g.id, g.state_id, g.name, g.host, g.port, g.timeout_ms / 1000.0 AS timeout, g.inter_frame_ms / 1000.0 AS gap
-  FROM prepay_gateway g WHERE g.active AND g.link = 'tcp_serial' ORDER BY g.id
+SELECT g.id, g.state_id, g.name, g.link AS kind, COALESCE(g.host, '') AS host, COALESCE(g.port, 0) AS port,
+       g.timeout_ms / 1000.0 AS timeout, g.inter_frame_ms / 1000.0 AS gap,
+       COALESCE(g.dial_in_id, '') AS identity, COALESCE(g.registration, 'connect') AS registration,
+       COALESCE(g.registration_hex, false) AS registration_hex, COALESCE(g.heartbeat, '') AS heartbeat,
+       COALESCE(g.heartbeat_s, 60) AS heartbeat_s, COALESCE(g.mqtt_form, 'json') AS form,
+       COALESCE(g.product_key, '') AS product
+  FROM prepay_gateway g WHERE g.active AND (%(ids)s::int[] IS NULL OR g.id = ANY(%(ids)s)) ORDER BY g.id
 """
 _PROFILES = "SELECT * FROM prepay_meter_profile WHERE id = ANY(%s)"
 _POINTS = (
@@ -98,13 +136,15 @@ _POINTS = (
 _CONTROLS = "SELECT * FROM prepay_meter_control WHERE profile_id = ANY(%s)"
 _METERS = """
 SELECT m.id, m.state_id, m.number, m.address, m.profile_id, m.gateway_id, m.poll_minutes, m.password,
-       m.desired_relay, l.tz, s.last_value, s.last_read_at, s.missed_polls, s.last_seen,
+       m.desired_relay, m.trace_until, m.overload_w, m.malicious_step_w, l.tz,
+       s.last_value, s.last_read_at, s.missed_polls, s.last_seen,
        ARRAY(SELECT kind FROM prepay_meter_event e WHERE e.meter_id = m.id AND e.cleared_at IS NULL) AS events
   FROM prepay_meter m
   JOIN prepay_meter_state s ON s.id = m.state_id
   JOIN prepay_location l ON l.id = m.location_id
  WHERE m.active AND m.gateway_id = ANY(%s) ORDER BY m.id
 """
+_NOTHING: frozenset[str] = frozenset()
 
 
 def _hex_bytes(text: str | None, default: str) -> bytes:
@@ -115,25 +155,24 @@ def _hex_bytes(text: str | None, default: str) -> bytes:
     return raw if len(raw) == 4 else bytes.fromhex(default)
 
 
-async def load(connection: AsyncConnection) -> dict[int, Gateway]:
-    """All active gateways with their active meters."""
+async def load(
+    connection: AsyncConnection, gateway_ids: list[int] | None = None
+) -> dict[int, Gateway]:
+    """Active gateways with their active meters: all, or the given ones."""
     cursor = connection.cursor(row_factory=dict_row)
-    gateways = {
-        row["id"]: Gateway(
-            row["id"],
-            row["state_id"],
-            row["name"],
-            row["host"],
-            row["port"],
-            float(row["timeout"]),
-            float(row["gap"]),
-        )
-        for row in await (await cursor.execute(_GATEWAYS)).fetchall()
-    }
+    gateways = {}
+    for row in await (await cursor.execute(_GATEWAYS, {"ids": gateway_ids})).fetchall():
+        row["timeout"], row["gap"] = float(row["timeout"]), float(row["gap"])
+        gateways[row["id"]] = Gateway(**row)
     meters = await (await cursor.execute(_METERS, [list(gateways)])).fetchall()
     profiles = await _load_profiles(cursor, sorted({row["profile_id"] for row in meters}))
+    zones: dict[str, ZoneInfo] = {}
     for row in meters:
         profile = profiles[row["profile_id"]]
+        tz = row["tz"] or "Asia/Shanghai"
+        password = profile.password
+        if row["password"]:
+            password = _hex_bytes(row["password"], password.hex())
         gateways[row["gateway_id"]].meters[row["id"]] = Meter(
             id=row["id"],
             state_id=row["state_id"],
@@ -141,16 +180,31 @@ async def load(connection: AsyncConnection) -> dict[int, Gateway]:
             address=row["address"],
             profile=profile,
             interval=float(row["poll_minutes"]) * 60,
-            password=_hex_bytes(row["password"], profile.password.hex()),
-            tz=ZoneInfo(row["tz"] or "Asia/Shanghai"),
+            password=password,
+            tz=zones.get(tz) or zones.setdefault(tz, ZoneInfo(tz)),
             last_value=row["last_value"] if row["last_read_at"] else None,
             last_at=row["last_read_at"],
             missed=row["missed_polls"] or 0,
             ever_seen=row["last_seen"] is not None,
             desired=row["desired_relay"],
-            open_events=set(row["events"]),
+            open_events=frozenset(row["events"]) if row["events"] else _NOTHING,
+            trace_until=row["trace_until"],
+            overload_w=row["overload_w"] or 0,
+            malicious_step_w=row["malicious_step_w"] or 0,
         )
     return gateways
+
+
+async def load_profile(connection: AsyncConnection, profile_id: int) -> Profile:
+    """One profile, for a try on a meter that is not listed yet."""
+    cursor = connection.cursor(row_factory=dict_row)
+    return (await _load_profiles(cursor, [profile_id]))[profile_id]
+
+
+def _states(text: str | None) -> dict[int, str]:
+    """“0=closed 1=open” as a table."""
+    pairs = (part.partition("=") for part in (text or "").split())
+    return {int(number, 0): name for number, equals, name in pairs if equals}
 
 
 async def _load_profiles(cursor, ids: list[int]) -> dict[int, Profile]:
@@ -166,12 +220,22 @@ async def _load_profiles(cursor, ids: list[int]) -> dict[int, Profile]:
                 bit=row["bit"] or 0,
                 scale=Decimal(row["scale"]),
                 frequent=bool(row["frequent"]),
+                word_order=row["word_order"] or "high",
+                mask=int(row["mask"] or "0", 16),
+                states=_states(row["states"]),
             )
         )
     controls: dict[int, dict[str, Control]] = {}
     for row in await (await cursor.execute(_CONTROLS, [ids])).fetchall():
         controls.setdefault(row["profile_id"], {})[row["action"]] = Control(
-            row["address"] or "", tuple(int(word, 16) for word in row["payload"].split())
+            address=row["address"] or "",
+            payload=tuple(int(word, 16) for word in (row["payload"] or "").split()),
+            size=row.get("size") or 0,
+            encoding=row.get("encoding") or "",
+            scale=Decimal(row.get("scale") or 1),
+            word_order=row.get("word_order") or "high",
+            read_address=row.get("read_address") or "",
+            writable=bool(row.get("writable", True)),
         )
     return {
         row["id"]: Profile(
@@ -189,6 +253,9 @@ async def _load_profiles(cursor, ids: list[int]) -> dict[int, Profile]:
             validity=row["command_validity_s"] or 0,
             points=tuple(points.get(row["id"], ())),
             controls=controls.get(row["id"], {}),
+            function=int(row["read_function"] or 3),
+            meter_type=int(row["meter_type"] or "10", 16),
+            di_order=row["di_order"] or "high_first",
         )
         for row in await (await cursor.execute(_PROFILES, [ids])).fetchall()
     }

@@ -5,99 +5,116 @@ One function for each operation; what differs between protocols is which exchang
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import itertools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
-from ..protocols import values
 from ..protocols.errors import Outcome
 from ..protocols.exchange import (
     Exchange,
     Reply,
+    cjt188_read,
+    cjt188_write,
     dlt645_read,
+    dlt645_read_next,
     dlt645_relay,
     modbus_read,
     modbus_write,
 )
-from .config import Meter, Point
+from . import plan
+from .config import Meter
 from .link import NoReply
+from .plan import Block, Value
 
 Ask = Callable[[Exchange], Awaitable[Reply]]
-#: Modbus allows 125 registers in one read.
-MAX_REGISTERS = 125
+#: Frames of one DL/T 645 answer that goes on and on.
+MAX_FOLLOWING = 16
+_serials = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One request and the points that its answer holds."""
-
-    address: int
-    size: int
-    points: tuple[Point, ...]
+def next_serial() -> int:
+    """Serial number of a CJ/T 188 request: tells its answer from an older one."""
+    return next(_serials) & 0xFF
 
 
-def plan(meter: Meter, points: Iterable[Point]) -> list[Block]:
-    """Group points into as few requests as the profile allows."""
-    if meter.profile.protocol == "dlt645":
-        grouped: dict[int, list[Point]] = {}
-        for point in points:
-            grouped.setdefault(int(point.address, 16), []).append(point)
-        return [Block(address, 0, tuple(group)) for address, group in grouped.items()]
-    blocks: list[Block] = []
-    for point in sorted(points, key=lambda item: int(item.address, 16)):
-        start = int(point.address, 16)
-        if blocks:
-            last = blocks[-1]
-            end = max(last.address + last.size, start + point.size)
-            gap = start - (last.address + last.size)
-            if gap <= meter.profile.block_gap and end - last.address <= MAX_REGISTERS:
-                blocks[-1] = Block(last.address, end - last.address, (*last.points, point))
-                continue
-        blocks.append(Block(start, point.size, (point,)))
-    return blocks
+async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
+    """Values by channel, in base units; the relay as "open", "closed" or None.
 
-
-async def read(meter: Meter, points: Iterable[Point], ask: Ask) -> dict[str, int | str | None]:
-    """Values of ``points`` by channel, in base units; the relay as "open", "closed" or None.
-
+    :param full: also the points that are not read each time
     :raises NoReply: also for a refusal of the device and for values that are no numbers
     """
-    found: dict[str, int | str | None] = {}
-    for block in plan(meter, points):
-        if meter.profile.protocol == "dlt645":
-            reply = await ask(dlt645_read(meter.address, f"{block.address:08X}"))
-        else:
-            reply = await ask(modbus_read(int(meter.address), block.address, block.size))
-        if reply.error is not None:
-            raise NoReply(Outcome.EXCEPTION, f"address {block.address:04X}: {reply.error}")
-        for point in block.points:
-            try:
-                found[point.channel] = _decode(meter, block, point, reply.data)
-            except ValueError as error:
-                raise NoReply(
-                    Outcome.MALFORMED, f"{point.channel} at {point.address}: {error}"
-                ) from None
+    profile = meter.profile
+    if full:
+        chosen = plan.blocks(profile, "full", profile.points)
+    else:
+        chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
+    return await read_blocks(meter, chosen, ask)
+
+
+async def read_relay(meter: Meter, ask: Ask) -> dict[str, Value]:
+    """The points that show the relay: its state, and the load as support."""
+    points = (point for point in meter.profile.points if point.channel in ("relay", "power"))
+    return await read_blocks(meter, plan.blocks(meter.profile, "relay", points), ask)
+
+
+async def read_blocks(meter: Meter, blocks: tuple[Block, ...], ask: Ask) -> dict[str, Value]:
+    """Values of the given blocks by channel.
+
+    :raises NoReply: see `read`
+    """
+    found: dict[str, Value] = {}
+    for block in blocks:
+        data = await read_block(meter, block, ask)
+        try:
+            plan.decode(meter.profile, block, data, found)
+        except ValueError as error:
+            raise NoReply(Outcome.MALFORMED, str(error)) from None
+    _join_clock(found)
     return found
 
 
-def _decode(meter: Meter, block: Block, point: Point, data: bytes) -> int | str | None:
-    if meter.profile.protocol == "dlt645":
-        start, size = point.offset, point.size
+async def read_block(meter: Meter, block: Block, ask: Ask) -> bytes:
+    """Data bytes of one block.
+
+    :raises NoReply: no answer, or a refusal
+    """
+    protocol = meter.profile.protocol
+    if protocol == "modbus":
+        exchange = modbus_read(
+            int(meter.address), block.address, block.size, meter.profile.function
+        )
+    elif protocol == "dlt645":
+        exchange = dlt645_read(meter.address, f"{block.address:08X}")
     else:
-        start, size = (int(point.address, 16) - block.address) * 2, point.size * 2
-    if point.encoding == "bit":
-        order = "little" if meter.profile.protocol == "dlt645" else "big"
-        raw = data[start : start + size]
-        if len(raw) != size:
-            raise ValueError(f"{len(data)} data bytes hold no field of {size} at {start}")
-        return "open" if int.from_bytes(raw, order) >> point.bit & 1 else "closed"
-    if point.encoding == "control":
-        raw = data[start : start + size]
-        for action, control in meter.profile.controls.items():
-            if raw == b"".join(word.to_bytes(2, "big") for word in control.payload):
-                return action
-        return None  # the meter is under its own control: no statement about the relay
-    return values.decode(data, point.encoding, point.scale, start, size)
+        exchange = cjt188_read(
+            meter.profile.meter_type,
+            meter.address,
+            f"{block.address:04X}",
+            next_serial(),
+            meter.profile.di_order,
+        )
+    reply = await ask(exchange)
+    data = _data(reply, block)
+    sequence = 0
+    while reply.more and sequence < MAX_FOLLOWING:
+        sequence += 1
+        reply = await ask(dlt645_read_next(meter.address, f"{block.address:08X}", sequence))
+        data += _data(reply, block)
+    return data
+
+
+def _data(reply: Reply, block: Block) -> bytes:
+    if reply.error is not None:
+        raise NoReply(Outcome.EXCEPTION, f"address {block.address:04X}: {reply.error}")
+    return reply.data
+
+
+def _join_clock(found: dict[str, Value]) -> None:
+    """Date and time of DL/T 645 are two identifiers: make one clock of them."""
+    day, at = found.pop("clock_date", None), found.pop("clock_time", None)
+    if isinstance(day, date) and isinstance(at, time):
+        found["clock"] = datetime.combine(day, at)
 
 
 async def write_relay(meter: Meter, target: str, now: datetime, ask: Ask) -> None:
@@ -106,17 +123,26 @@ async def write_relay(meter: Meter, target: str, now: datetime, ask: Ask) -> Non
     :param now: aware time; DL/T 645 commands carry a time limit in the meter's local time
     :raises NoReply: no answer or a refusal
     """
-    control = meter.profile.controls.get(target)
+    profile = meter.profile
+    control = profile.controls.get(target)
     if control is None:
         raise NoReply(Outcome.EXCEPTION, f"the profile has no control “{target}”")
-    if meter.profile.protocol == "dlt645":
+    if profile.protocol == "dlt645":
         until = None
-        if meter.profile.validity:
-            until = (now.astimezone(meter.tz) + timedelta(seconds=meter.profile.validity)).replace(
-                tzinfo=None
-            )
+        if profile.validity:
+            until = now.astimezone(meter.tz) + timedelta(seconds=profile.validity)
+            until = until.replace(tzinfo=None)
         exchange = dlt645_relay(
-            meter.address, control.payload[0], meter.password, meter.profile.operator, until
+            meter.address, control.payload[0], meter.password, profile.operator, until
+        )
+    elif profile.protocol == "cjt188":
+        exchange = cjt188_write(
+            profile.meter_type,
+            meter.address,
+            control.address,
+            bytes(control.payload),
+            next_serial(),
+            profile.di_order,
         )
     else:
         exchange = modbus_write(int(meter.address), int(control.address, 16), list(control.payload))
@@ -135,12 +161,7 @@ class RelayEvidence:
     contradiction: str | None = None
 
 
-def relay_points(meter: Meter) -> list[Point]:
-    """The points that show the relay: its state, and the load as support."""
-    return [point for point in meter.profile.points if point.channel in ("relay", "power")]
-
-
-def weigh(meter: Meter, found: dict[str, int | str | None]) -> RelayEvidence:
+def weigh(meter: Meter, found: dict[str, Value]) -> RelayEvidence:
     """Judge the relay from values just read, by the proof that the profile names (S-12).
 
     Load flowing through an open relay contradicts every other sign. Missing load proves nothing:
@@ -153,7 +174,7 @@ def weigh(meter: Meter, found: dict[str, int | str | None]) -> RelayEvidence:
     if relay == "open" and loaded:
         contradiction = f"relay reads open, yet {power} W flow"
         return RelayEvidence(None, None, power, contradiction)
-    if proof in ("status", "control") and relay is not None:
+    if proof in ("status", "control") and relay in ("open", "closed"):
         supported = power is not None and loaded == (relay == "closed")
         return RelayEvidence(relay, f"{proof}_load" if supported else proof, power)
     if proof != "none" and loaded:

@@ -1,4 +1,6 @@
-"""What the collector writes: readings by COPY, states, events, and the life of relay commands.
+"""The collector's side of the database: configuration, leases, and the life of relay commands.
+
+What polls come to is written by `sink`.
 
 Every statement is safe to repeat. Times in the database are naive UTC, as in Odoo.
 """
@@ -6,51 +8,20 @@ Every statement is safe to repeat. Times in the database are naive UTC, as in Od
 from __future__ import annotations
 
 import asyncio
-import logging
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
-from ..channels import BY_CODE
-from . import config
+from . import config, settings
 from . import statements as sql
 from .config import Gateway, Meter
-
-_logger = logging.getLogger(__name__)
+from .results import utcnow
 
 #: The database does not answer; what was not committed is done again later.
 DatabaseAway = psycopg.OperationalError
-
-
-def utcnow() -> datetime:
-    """Now as Odoo stores it: naive UTC in whole seconds."""
-    return datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
-
-
-@dataclass(slots=True)
-class PollResult:
-    """What one poll of one meter showed."""
-
-    meter: Meter
-    at: datetime
-    readings: list[tuple[str, int]] = field(default_factory=list)
-    values: dict[str, int | str | None] = field(default_factory=dict)
-    held: list[dict] = field(default_factory=list)
-    error: str | None = None
-    online: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something for the journal; ``meter_id`` or ``gateway_id`` says of what."""
-
-    kind: str
-    detail: str
-    meter_id: int | None = None
-    gateway_id: int | None = None
-    severity: str = "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +39,15 @@ class Store:
     """One database connection of the collector; callers take turns.
 
     :param conninfo: connection keywords as Odoo has them, or libpq's
+    :param staging: with the temporary tables through which readings come in
     """
 
-    def __init__(self, conninfo: dict) -> None:
+    def __init__(self, conninfo: dict, staging: bool = False) -> None:
         names = {"database": "dbname", "dsn": "conninfo"}  # Odoo speaks psycopg2's dialect
         self.conninfo = {names.get(key, key): value for key, value in conninfo.items() if value}
         self._connection: psycopg.AsyncConnection | None = None
         self._turn = asyncio.Lock()
+        self._staging = staging
 
     async def connection(self) -> psycopg.AsyncConnection:
         """The open connection; reconnects when the last one broke."""
@@ -82,14 +55,19 @@ class Store:
             self._connection = await psycopg.AsyncConnection.connect(
                 **self.conninfo, autocommit=True
             )
-            await self._connection.execute("SET TIME ZONE 'UTC'")
+            await self._connection.execute(
+                "SET TIME ZONE 'UTC'; SET client_min_messages TO warning; "
+                "SET idle_in_transaction_session_timeout TO '60s'"
+            )
+            if self._staging:
+                await self._connection.execute(sql.STAGING)
         return self._connection
 
     async def close(self) -> None:
         if self._connection is not None:
             await self._connection.close()
 
-    async def _run(self, work):
+    async def transaction(self, work):
         """Run ``work(connection)`` in one transaction, once more when the server went away before."""
         async with self._turn:
             for last in (False, True):
@@ -102,128 +80,161 @@ class Store:
                         raise
             return None
 
-    async def load(self) -> dict[int, Gateway]:
-        """All gateways with their meters as the database has them now."""
-        return await self._run(config.load)
+    async def load(self, gateway_ids: list[int] | None = None) -> dict[int, Gateway]:
+        """Gateways with their meters as the database has them now; all, or the given ones."""
+        return await self.transaction(lambda connection: config.load(connection, gateway_ids))
 
-    # readings and states
-
-    async def save(self, results: list[PollResult], events: list[Event] = ()) -> None:
-        """Store polls, newest state of each meter and journal events in one transaction."""
-
-        async def work(connection):
-            rows = [
-                (result.at, result.meter.id, BY_CODE[channel].number, value)
-                for result in results
-                for channel, value in result.readings
-            ]
-            if rows:
-                await connection.execute(sql.STAGING)
-                async with connection.cursor().copy("COPY staging FROM STDIN") as copy:
-                    for row in rows:
-                        await copy.write_row(row)
-                await connection.execute(sql.INSERT_READINGS)
-            newest = {
-                result.meter.state_id: result for result in results
-            }  # the last one of a meter wins
-            if newest:
-                await connection.execute(sql.UPDATE_STATES, self._state_columns(newest))
-            for result in results:
-                for hold in result.held:
-                    await connection.execute(sql.HOLD, hold)
-            now = utcnow()
-            for event in events:
-                await connection.execute(sql.EVENT, self._event_values(event, now))
-
-        await self._run(work)
-
-    @staticmethod
-    def _state_columns(newest: dict[int, PollResult]) -> list[list]:
-        rows = []
-        for state_id, result in sorted(newest.items()):
-            registers = dict(result.readings)
-            total = registers.get("energy", registers.get("volume"))
-            values = result.values
-            rows.append(
-                (
-                    state_id,
-                    result.online,
-                    result.meter.missed,
-                    result.error,
-                    result.at if not result.error else None,
-                    result.at if total is not None else None,
-                    total,
-                    values.get("power"),
-                    values.get("voltage"),
-                    values.get("current"),
-                    values.get("relay"),
-                )
-            )
-        return [list(column) for column in zip(*rows)]
-
-    @staticmethod
-    def _event_values(event: Event, now: datetime) -> dict:
-        return {
-            "meter_id": event.meter_id,
-            "gateway_id": event.gateway_id,
-            "kind": event.kind,
-            "severity": event.severity,
-            "detail": event.detail[:500],
-            "at": now,
-        }
-
-    async def clear_events(self, kinds: set[str], meter_id: int = 0, gateway_id: int = 0) -> None:
-        async def work(connection):
-            await connection.execute(sql.CLEAR, [utcnow(), meter_id, gateway_id, list(kinds)])
-
-        await self._run(work)
-
-    async def gateway_state(self, gateway: Gateway, online: bool, error: str | None) -> None:
-        """Note that a gateway answered or was lost; its meters are offline with it."""
+    async def gateway_device(self, gateway: Gateway, **facts: str | int | None) -> None:
+        """What a device says of itself: signal, SIM card, address it connects from."""
+        names = [name for name in ("signal", "iccid", "peer") if facts.get(name) is not None]
+        if not names:
+            return
+        columns = ", ".join(f"{name} = %({name})s" for name in names)
+        query = f"UPDATE prepay_gateway_state SET {columns} WHERE id = %(id)s"  # noqa: S608
 
         async def work(connection):
-            now = utcnow()
-            if online:
-                await connection.execute(
-                    "UPDATE prepay_gateway_state SET online = true, last_seen = %s, offline_since = NULL, "
-                    "last_error = NULL WHERE id = %s",
-                    [now, gateway.state_id],
-                )
-                return
-            await connection.execute(
-                "UPDATE prepay_gateway_state SET online = false, offline_since = COALESCE(offline_since, %s), "
-                "last_error = %s WHERE id = %s",
-                [now, error, gateway.state_id],
-            )
-            await connection.execute(
-                "UPDATE prepay_meter_state SET online = false WHERE id = ANY(%s)",
-                [[meter.state_id for meter in gateway.meters.values()]],
-            )
-            event = Event("gateway_offline", error or "", gateway_id=gateway.id, severity="alarm")
-            await connection.execute(sql.EVENT, self._event_values(event, now))
+            await connection.execute(query, {**facts, "id": gateway.state_id})
 
-        await self._run(work)
+        await self.transaction(work)
+
+    async def seen(self, moments: dict[int, datetime]) -> None:
+        """Last signs of life by state id."""
+        if moments:
+            rows = sorted(moments.items())
+
+            async def work(connection):
+                await connection.execute(sql.SEEN, [list(column) for column in zip(*rows)])
+
+            await self.transaction(work)
 
     # leases
 
-    async def lease(self, state_ids: list[int], owner: str, seconds: int) -> set[int]:
-        """Take or renew the lease of gateways; return the state ids that are ours now."""
+    async def heartbeat(self, owner: str, address: str, gateways: int, seconds: int) -> int:
+        """Say that this collector lives; return how many do."""
+
+        async def work(connection):
+            values = {"owner": owner, "address": address, "gateways": gateways, "seconds": seconds}
+            await connection.execute(sql.HEARTBEAT, values)
+            return (await (await connection.execute(sql.PEERS, values)).fetchone())[0]
+
+        return await self.transaction(work)
+
+    async def renew(self, state_ids: list[int], owner: str, seconds: int) -> set[int]:
+        """Renew leases; return the state ids that are still ours."""
 
         async def work(connection):
             values = {"owner": owner, "seconds": seconds, "ids": sorted(state_ids)}
-            cursor = await connection.execute(sql.LEASE, values)
-            return {row[0] for row in await cursor.fetchall()}
+            return {
+                row[0] for row in await (await connection.execute(sql.RENEW, values)).fetchall()
+            }
 
-        return await self._run(work)
+        return await self.transaction(work)
 
-    async def release(self, owner: str) -> None:
+    async def take(self, owner: str, seconds: int, kinds: list[str], limit: int) -> set[int]:
+        """Lease up to ``limit`` free gateways; return their state ids."""
+
+        async def work(connection):
+            values = {"owner": owner, "seconds": seconds, "kinds": kinds, "limit": max(limit, 0)}
+            return {row[0] for row in await (await connection.execute(sql.TAKE, values)).fetchall()}
+
+        return await self.transaction(work)
+
+    async def peers(self, seconds: int) -> int:
+        """How many collectors live."""
+
+        async def work(connection):
+            return (await (await connection.execute(sql.PEERS, {"seconds": seconds})).fetchone())[0]
+
+        return await self.transaction(work)
+
+    async def gateways_of(self, state_ids: set[int]) -> list[int]:
+        """Ids of the gateways with these state rows."""
+
+        async def work(connection):
+            query = "SELECT id FROM prepay_gateway WHERE state_id = ANY(%s)"
+            return [
+                row[0]
+                for row in await (await connection.execute(query, [list(state_ids)])).fetchall()
+            ]
+
+        return await self.transaction(work)
+
+    async def gateway_by_identity(self, kind: str, identity: str) -> int | None:
+        """The active gateway that has this identity, None when it is not listed."""
+
+        async def work(connection):
+            query = "SELECT id FROM prepay_gateway WHERE active AND link = %s AND dial_in_id = %s"
+            row = await (await connection.execute(query, [kind, identity])).fetchone()
+            return row[0] if row else None
+
+        return await self.transaction(work)
+
+    async def reachable(self, kinds: list[str]) -> int:
+        """How many gateways of these kinds there are for all collectors together."""
+
+        async def work(connection):
+            cursor = await connection.execute(sql.REACHABLE, {"kinds": kinds})
+            return (await cursor.fetchone())[0]
+
+        return await self.transaction(work)
+
+    async def claim(self, gateway: Gateway, owner: str, seconds: int, peer: str) -> bool:
+        """Take the lease of a gateway that has dialled in here."""
+
+        async def work(connection):
+            values = {"id": gateway.state_id, "owner": owner, "seconds": seconds, "peer": peer}
+            return bool(await (await connection.execute(sql.CLAIM, values)).fetchall())
+
+        return await self.transaction(work)
+
+    async def release(self, owner: str, state_ids: list[int] | None = None) -> None:
+        """Give leases back: some, or all at the end."""
+
         async def work(connection):
             await connection.execute(
-                "UPDATE prepay_gateway_state SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = %s",
-                [owner],
+                "UPDATE prepay_gateway_state SET lease_owner = NULL, lease_until = NULL "
+                "WHERE lease_owner = %s AND (%s::int[] IS NULL OR id = ANY(%s))",
+                [owner, state_ids, state_ids],
+            )
+            if state_ids is None:
+                await connection.execute("DELETE FROM prepay_collector WHERE name = %s", [owner])
+
+        await self.transaction(work)
+
+    # settings and probes
+
+    async def due_tasks(self, gateway_ids: list[int]) -> list[settings.Task]:
+        """Settings and credit steps to carry out now."""
+        return await self.transaction(lambda connection: settings.due(connection, gateway_ids))
+
+    async def due_probes(self, gateway_ids: list[int]) -> list[dict]:
+        """Take the queued probes of these gateways."""
+
+        async def work(connection):
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(
+                "UPDATE prepay_meter_probe SET state = 'running' WHERE state = 'queued' "
+                "AND gateway_id = ANY(%s) RETURNING id, gateway_id, profile_id, address",
+                [gateway_ids],
+            )
+            return await cursor.fetchall()
+
+        return await self.transaction(work)
+
+    async def load_profile(self, profile_id: int) -> config.Profile:
+        return await self.transaction(
+            lambda connection: config.load_profile(connection, profile_id)
+        )
+
+    async def finish_probe(self, probe_id: int, result: list, frames: str, error: str) -> None:
+        async def work(connection):
+            await connection.execute(
+                "UPDATE prepay_meter_probe SET state = %s, result = %s, frames = %s, error = %s, "
+                "finished_at = LOCALTIMESTAMP WHERE id = %s",
+                ["failed" if error else "done", Jsonb(result), frames, error or None, probe_id],
             )
 
-        await self._run(work)
+        await self.transaction(work)
 
     # relay commands
 
@@ -232,12 +243,12 @@ class Store:
 
         async def work(connection):
             arguments = {"gateways": gateway_ids}
-            await connection.execute(sql.VOID_COMMANDS, arguments)
+            await connection.execute(sql.VOID_COMMANDS)
             cursor = connection.cursor(row_factory=dict_row)
             rows = await (await cursor.execute(sql.DUE_COMMANDS, arguments)).fetchall()
             return [Command(**row) for row in rows]
 
-        return await self._run(work)
+        return await self.transaction(work)
 
     async def mark_sent(self, command: Command) -> bool:
         """Commit the intent before the device is written. False: the command may not run any more."""
@@ -246,7 +257,7 @@ class Store:
             cursor = await connection.execute(sql.MARK_SENT, {"id": command.id})
             return cursor.rowcount == 1
 
-        return await self._run(work)
+        return await self.transaction(work)
 
     async def confirm(
         self, command: Command, meter: Meter, proof: str, power_w: int | None
@@ -262,7 +273,7 @@ class Store:
                 [command.target, now, now, power_w, meter.state_id],
             )
 
-        await self._run(work)
+        await self.transaction(work)
 
     async def finish_unproven(self, command: Command) -> None:
         """The meter took the command and offers no proof that the relay moved."""
@@ -270,7 +281,7 @@ class Store:
         async def work(connection):
             await connection.execute(sql.UNPROVEN, [command.id])
 
-        await self._run(work)
+        await self.transaction(work)
 
     async def postpone(self, command: Command, seconds: float, detail: str) -> None:
         """Try the command again later and say why it did not succeed."""
@@ -278,4 +289,4 @@ class Store:
         async def work(connection):
             await connection.execute(sql.POSTPONE, [seconds, detail[:500], command.id])
 
-        await self._run(work)
+        await self.transaction(work)

@@ -1,86 +1,159 @@
-"""The work on one gateway: commands first, then the meters whose reading is due."""
+"""The work on one gateway: commands first, then settings, tries, and the meters that are due."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import heapq
 import logging
 import random
+import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from .. import quality
-from ..channels import BILLED, BY_CODE
+from ..channels import REGISTERS
 from ..protocols.errors import Outcome
-from . import driver
-from .config import Gateway, Meter
-from .link import GatewayOffline, NoReply, SerialLink
-from .store import Command, Event, PollResult, Store, utcnow
+from . import driver, plan, settings
+from .config import Gateway, Meter, Profile
+from .judge import judge
+from .link import GatewayOffline, Link, ModbusTcpLink, NoReply, SerialLink, Stale
+from .results import Event, PollResult, utcnow
+from .schedule import MISSES_UNTIL_OFFLINE, Schedule
+from .sink import Sink
+from .store import Command, Store
 
 _logger = logging.getLogger(__name__)
 
-#: Polls without answer after which a meter counts as offline and is asked less often.
-MISSES_UNTIL_OFFLINE = 3
-MAX_BACKOFF = 3600.0
 #: Read-backs after a relay command, with growing pauses, before it is written again.
 READ_BACKS = 4
 #: Seconds until a relay command is tried again, by number of attempts.
 RETRY_AFTER = (1, 2, 5, 10, 30, 60)
+#: A relay command must be on the wire this soon after its intent was committed (S-07).
+FRESH_SECONDS = 5.0
 #: Events that a good poll clears.
-COMMUNICATION = {"timeout", "crc", "wrong_unit", "unknown_address", "exception", "malformed"}
-#: Events that an accepted reading clears.
-QUALITY = {"decrease", "spike", "clock"}
+COMMUNICATION = frozenset(
+    {"timeout", "crc", "wrong_unit", "unknown_address", "exception", "malformed", "offline"}
+)
 #: Events that a relay in its desired state clears.
-RELAY = {"relay_mismatch", "load_when_open"}
+RELAY = frozenset({"relay_mismatch", "load_when_open"})
+
+
+@dataclass(slots=True)
+class ReadBack:
+    """A relay that is to be read back, again and again with longer pauses."""
+
+    command: Command
+    left: int
+    pause: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A try of a profile on a meter that need not be listed."""
+
+    id: int
+    profile: Profile
+    address: str
 
 
 class GatewayWorker:
-    """Serves one gateway; nothing else talks to it while this process holds its lease."""
+    """Serves one gateway; nothing else talks to it while this process holds its lease.
 
-    def __init__(self, gateway: Gateway, store: Store) -> None:
+    ``may_serve``: asked before each step; False when the lease may have been lost.
+    """
+
+    def __init__(self, gateway: Gateway, store: Store, sink: Sink, may_serve=lambda: True) -> None:
         self.gateway = gateway
         self.store = store
-        self.link = SerialLink(gateway.host, gateway.port, gateway.timeout, gateway.gap)
-        self.due: dict[int, float] = {}
+        self.sink = sink
+        self.link = self._make_link()
+        self.schedule = Schedule()
         self.in_full: set[int] = set()
         self.commands: dict[int, Command] = {}
-        self.executing: Command | None = None
+        self.read_backs: list[tuple[float, int, ReadBack]] = []
+        self.tasks: dict[object, settings.Task] = {}
+        self.probes: list[Probe] = []
+        self.executing: set[int] = set()
         self.wake = asyncio.Event()
         self.online: bool | None = None
+        self.last_seen: datetime | None = None
+        self.polls = 0
+        self.misses = 0
+        self._may_serve = may_serve
         self._failures = 0
+        self._loop = asyncio.get_running_loop()
+        self._plan(gateway)
 
-    # scheduling
+    def _make_link(self) -> Link:
+        gateway = self.gateway
+        if gateway.kind == "tcp_modbus":
+            return ModbusTcpLink(gateway.host, gateway.port, gateway.timeout, gateway.gap)
+        if gateway.kind == "tcp_serial":
+            return SerialLink(gateway.host, gateway.port, gateway.timeout, gateway.gap)
+        return Link(gateway.timeout, gateway.gap)  # replaced when the device dials in
+
+    # what others call
 
     def configure(self, gateway: Gateway) -> None:
         """Take changed settings over without losing what is known of the meters."""
         for meter_id, fresh in gateway.meters.items():
             known = self.gateway.meters.get(meter_id)
-            if known is not None:
-                fresh.missed = known.missed
-                fresh.ever_seen = fresh.ever_seen or known.ever_seen
-                if known.last_at and (not fresh.last_at or known.last_at > fresh.last_at):
-                    fresh.last_at, fresh.last_value = known.last_at, known.last_value
-                if known.interval != fresh.interval:
-                    self.due.pop(meter_id, None)
+            if known is None:
+                continue
+            fresh.missed = known.missed
+            fresh.ever_seen = fresh.ever_seen or known.ever_seen
+            if known.last_at and fresh.last_at and known.last_at > fresh.last_at:
+                fresh.last_at, fresh.last_value = known.last_at, known.last_value
+            if known.profile.id == fresh.profile.id:
+                fresh.quality, fresh.load = known.quality, known.load
+            fresh.open_events |= known.open_events
+            if known.interval != fresh.interval:
+                self.schedule.remove(meter_id)
+        for meter_id in self.gateway.meters.keys() - gateway.meters.keys():
+            self.schedule.remove(meter_id)
         self.gateway = gateway
         self.link.timeout, self.link.gap = gateway.timeout, gateway.gap
-        self.due = {meter_id: at for meter_id, at in self.due.items() if meter_id in gateway.meters}
+        self._plan(gateway)
+        self.wake.set()
+
+    def attach(self, link: Link) -> None:
+        """A device has dialled in; the newest connection is the one that lives."""
+        old, self.link = self.link, link
+        link.timeout, link.gap = self.gateway.timeout, self.gateway.gap
+        old.close()
+        self._failures = 0
         self.wake.set()
 
     def read_now(self, meter_ids: set[int]) -> None:
         """Poll these meters next, with the points that are not read each time."""
         for meter_id in meter_ids & self.gateway.meters.keys():
-            self.due[meter_id] = 0.0
+            self.schedule.add(self.gateway.meters[meter_id], 0.0)
             self.in_full.add(meter_id)
         self.wake.set()
 
     def add_command(self, command: Command) -> None:
         """Queue a command; a newer wish for the same meter replaces an older one."""
-        if self.executing is not None and self.executing.id == command.id:
+        if command.id in self.executing:
             return
         waiting = self.commands.get(command.meter_id)
         if waiting is None or waiting.epoch <= command.epoch:
             self.commands[command.meter_id] = command
         self.wake.set()
+
+    def add_task(self, task: settings.Task) -> None:
+        """Queue a setting or a credit step."""
+        self.tasks[task.key] = task
+        self.wake.set()
+
+    def add_probe(self, probe: Probe) -> None:
+        self.probes.append(probe)
+        self.wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Commands, settings and tries that wait for their turn."""
+        return len(self.commands) + len(self.tasks) + len(self.probes) + len(self.read_backs)
+
+    # life
 
     async def run(self) -> None:
         """Serve the gateway until cancelled."""
@@ -92,130 +165,148 @@ class GatewayWorker:
                     await self._lost(error)
                 except asyncio.CancelledError:
                     raise
-                except (
-                    Exception
-                ):  # one faulty device or record must not end the service of a gateway
+                except Exception:
+                    # one faulty device or record must not end the service of a gateway
                     _logger.exception("Gateway %s: unexpected failure, going on", self.gateway.name)
                     await asyncio.sleep(1)
         finally:
-            await self.link.close()
+            self.link.close()
+
+    async def run_due(self) -> None:
+        """Do what waits now and what is due now, then return."""
+        until = self._loop.time()
+        while self.waiting or self.schedule.next(until)[0] is not None:
+            await self.step()
 
     async def step(self) -> None:
         """Do the most urgent thing, or wait for one."""
+        if not self._may_serve():
+            await asyncio.sleep(0.2)
+            return
+        if self.gateway.dials_in and not self.link.connected:
+            await self._not_there_yet()
+            return
+        now = self._loop.time()
         if self.commands:
-            _meter_id, self.executing = self.commands.popitem()
-            try:
-                await self.execute(self.executing)
-            finally:
-                self.executing = None
+            command = self.commands.pop(min(self.commands, key=lambda m: self.commands[m].id))
+            await self.execute(command)
+        elif self.read_backs and self.read_backs[0][0] <= now:
+            await self._read_back(heapq.heappop(self.read_backs)[2])
+        elif self.tasks:
+            await self._carry_out(self.tasks.pop(next(iter(self.tasks))))
+        elif self.probes:
+            await self._try(self.probes.pop(0))
+        else:
+            meter_id, at = self.schedule.next(now)
+            if meter_id is not None:
+                await self.poll(self.gateway.meters[meter_id])
+                return
+            if self.read_backs:
+                at = min(at, self.read_backs[0][0])
+            await self._sleep_until(at)
+
+    async def _sleep_until(self, at: float) -> None:
+        self.wake.clear()
+        timer = self._loop.call_at(at, self.wake.set)
+        try:
+            await self.wake.wait()
+        finally:
+            timer.cancel()
+
+    async def _not_there_yet(self) -> None:
+        """Wait for the device to dial in; its commands wait too, or run out."""
+        if self.online is not False:
+            await self._lost(GatewayOffline("the device has not dialled in"))
             return
-        now = _clock()
-        for meter_id in self.gateway.meters:
-            self.due.setdefault(meter_id, now)
-        next_id = min(self.due, key=self.due.get, default=None)
-        wait = self.due[next_id] - now if next_id is not None else 60.0
-        if wait > 0:
-            self.wake.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), wait)
-            return
-        await self.poll(self.gateway.meters[next_id])
+        self.commands.clear()
+        await self._sleep_until(self._loop.time() + 60)
 
     # polling
 
+    def _plan(self, gateway: Gateway) -> None:
+        """Meters without a plan: those that are late are asked now, the others in their slots."""
+        now, wall = self._loop.time(), utcnow()
+        for meter in gateway.meters.values():
+            if meter.id in self.schedule:
+                continue
+            age = (wall - meter.last_at).total_seconds() if meter.last_at else meter.interval
+            self.schedule.add(meter, now + max(0.0, meter.interval - age))
+
     async def poll(self, meter: Meter) -> None:
-        """Read a meter once and store what came of it."""
+        """Read a meter once and hand over what came of it."""
         full = meter.id in self.in_full
         self.in_full.discard(meter.id)
-        points = [point for point in meter.profile.points if point.frequent or full]
-        result = PollResult(meter, utcnow())
-        events: list[Event] = []
+        began = self._loop.time()
+        was_silent = meter.missed >= MISSES_UNTIL_OFFLINE
         try:
-            found = await driver.read(meter, points, self._ask)
+            found = await driver.read(meter, full, self._asker(meter))
         except NoReply as error:
-            events.append(self._missed(meter, result, error))
+            self.misses += 1
+            self._missed(meter, error)
+        except GatewayOffline:
+            if full:
+                self.in_full.add(meter.id)
+            raise
         else:
-            self._take(meter, result, found, events)
-        self.due[meter.id] = _clock() + self._interval(meter)
-        await self.store.save([result], events)
-        if not result.error:
-            over = set(COMMUNICATION)
-            if result.readings:
-                over |= QUALITY
-            if result.values.get("relay") and result.values["relay"] == meter.desired:
-                over |= RELAY
-            await self._clear(meter, over)
-        meter.open_events.update(event.kind for event in events)
+            self.polls += 1
+            self.take(meter, found)
+        ended = self._loop.time()
+        if was_silent and meter.missed:
+            self.schedule.spent_on_silence(began, ended)
+        if meter.id in self.gateway.meters:
+            self.schedule.polled(meter, ended, time.time())
 
-    def _missed(self, meter: Meter, result: PollResult, error: NoReply) -> Event:
+    def _missed(self, meter: Meter, error: NoReply) -> None:
         meter.missed += 1
-        result.error = str(error)
-        result.online = meter.missed < MISSES_UNTIL_OFFLINE and meter.ever_seen
-        kind = error.outcome.value
-        detail = error.detail
+        offline = meter.missed >= MISSES_UNTIL_OFFLINE or not meter.ever_seen
+        kind, detail = error.outcome.value, error.detail
         if error.outcome is Outcome.TIMEOUT and not meter.ever_seen:
-            kind, detail = (
-                "unknown_address",
-                f"no meter has ever answered under address {meter.address}",
-            )
-        return Event(kind, detail, meter_id=meter.id)
+            kind = "unknown_address"
+            detail = f"no meter has ever answered under address {meter.address}"
+        events = [Event(kind, detail, meter_id=meter.id)]
+        if offline and meter.ever_seen and "offline" not in meter.open_events:
+            events.append(Event("offline", detail, meter_id=meter.id, severity="alarm"))
+        meter.open_events |= {event.kind for event in events}
+        result = PollResult(meter, utcnow(), error=str(error), online=not offline)
+        self.sink.put(result, events)
 
-    def _take(self, meter: Meter, result: PollResult, found: dict, events: list[Event]) -> None:
-        """Sort what was read into readings, held values and states."""
-        result.at = utcnow()
+    def take(self, meter: Meter, found: dict, at: datetime | None = None, done=None) -> None:
+        """Sort what was read, or what a device sent, into readings, held values and states.
+
+        :param at: device time of the values (naive UTC) when they are not of this moment
+        :param done: called when the values are in the database
+        """
+        now = utcnow()
+        self.last_seen = now
         meter.missed, meter.ever_seen = 0, True
-        result.values = {
-            channel: value for channel, value in found.items() if not _is_register(channel)
-        }
-        registers = {channel: value for channel, value in found.items() if _is_register(channel)}
-        billed = BILLED[meter.profile.medium]
-        doubt = None
-        if billed in registers:
-            doubt = quality.judge(
-                meter.last_value,
-                meter.last_at,
-                registers[billed],
-                result.at,
-                utcnow(),
-                max_rate=meter.profile.max_power_w if meter.profile.medium == "electricity" else 0,
-                modulus=meter.profile.modulus,
-            )
-        if doubt is not None:
-            # One doubtful register puts the whole answer in doubt.
-            result.held.append(
-                {
-                    "meter_id": meter.id,
-                    "channel": billed,
-                    "rule": doubt.rule,
-                    "at": result.at,
-                    "previous_at": meter.last_at,
-                    "previous_value": meter.last_value,
-                    "value": registers[billed],
-                    "detail": doubt.detail,
-                }
-            )
-            events.append(Event(doubt.rule, doubt.detail, meter_id=meter.id, severity="alarm"))
-        else:
-            result.readings = list(registers.items())
-            if billed in registers:
-                meter.last_value, meter.last_at = registers[billed], result.at
-        evidence = driver.weigh(meter, found)
+        result = PollResult(meter, at or now, seen=now)
+        registers = {code: found.pop(code) for code in REGISTERS if code in found}
+        result.values = found
+        events, over = judge(meter, result, registers, now)
+        self._weigh(meter, result, events)
+        over |= COMMUNICATION
+        if found.get("relay") and found["relay"] == meter.desired:
+            over |= RELAY
+        raised = {event.kind for event in events}
+        closing = (over & meter.open_events) - raised
+        self.sink.put(result, events, clear=closing, done=done)
+        if raised or closing:
+            meter.open_events = (meter.open_events - closing) | raised
+
+    def _weigh(self, meter: Meter, result: PollResult, events: list[Event]) -> None:
+        """What the values say of the relay, and what contradicts it."""
+        if "relay" not in result.values and "power" not in result.values:
+            return
+        evidence = driver.weigh(meter, result.values)
         if evidence.contradiction:
             result.values["relay"] = None
-            events.append(
-                Event("load_when_open", evidence.contradiction, meter_id=meter.id, severity="alarm")
-            )
+            detail = evidence.contradiction
+            events.append(Event("load_when_open", detail, meter_id=meter.id, severity="alarm"))
         elif evidence.state is not None:
             result.values["relay"] = evidence.state
-
-    def _interval(self, meter: Meter) -> float:
-        """Seconds to the next poll: a silent meter is asked less and less often."""
-        if meter.missed < MISSES_UNTIL_OFFLINE:
-            return meter.interval
-        return min(
-            meter.interval * 2 ** (meter.missed - MISSES_UNTIL_OFFLINE + 1),
-            max(MAX_BACKOFF, meter.interval),
-        )
+        elif result.values.get("relay") == "fault":
+            detail = "the meter reports a fault of its valve or relay"
+            events.append(Event("valve_fault", detail, meter_id=meter.id, severity="alarm"))
 
     # relay
 
@@ -223,108 +314,257 @@ class GatewayWorker:
         """Carry a wish out: intent committed, written, read back, confirmed.
 
         A command that was sent before a crash is read back first: the relay may already have moved.
+        Reading back goes on beside other work: a valve takes its time.
         """
         meter = self.gateway.meters.get(command.meter_id)
         if meter is None:
             return
+        self.executing.add(command.id)
         try:
             if command.in_doubt and await self._is_there(command, meter):
                 return
+            intent_at = self._loop.time()
             if not await self.store.mark_sent(command):
+                self.executing.discard(command.id)
                 return  # expired, superseded or already done
-            await driver.write_relay(meter, command.target, datetime.now(timezone.utc), self._ask)
-            if meter.profile.relay_proof == "none":
-                await self.store.finish_unproven(command)
-                return
-            pause = meter.profile.relay_settle
-            for _attempt in range(READ_BACKS):
-                await asyncio.sleep(pause)
-                if await self._is_there(command, meter):
-                    return
-                pause = max(pause * 2, 0.2)
-            if meter.profile.relay_proof == "load":
-                # Acknowledged; an empty room draws no load, whatever the relay does.
-                await self.store.finish_unproven(command)
-                return
-            await self._not_there(command, meter, "the relay did not follow the command")
+            ask = self._asker(meter, until=intent_at + FRESH_SECONDS)
+            await driver.write_relay(meter, command.target, datetime.now(timezone.utc), ask)
         except NoReply as error:
             await self._not_there(command, meter, str(error))
+        except Stale:
+            await self.store.postpone(command, RETRY_AFTER[0], "sending took too long")
+            self.executing.discard(command.id)
         except GatewayOffline as error:
+            self.executing.discard(command.id)
             await self.store.postpone(command, RETRY_AFTER[0], str(error))
             raise
+        except BaseException:
+            self.executing.discard(command.id)
+            raise
+        else:
+            if meter.profile.relay_proof == "none":
+                self.executing.discard(command.id)
+                await self.store.finish_unproven(command)
+                return
+            self._read_back_in(ReadBack(command, READ_BACKS, meter.profile.relay_settle))
+
+    def _read_back_in(self, job: ReadBack) -> None:
+        heapq.heappush(self.read_backs, (self._loop.time() + job.pause, id(job), job))
+
+    async def _read_back(self, job: ReadBack) -> None:
+        """Look whether the relay has followed; later again, or give up until the next try."""
+        command = job.command
+        meter = self.gateway.meters.get(command.meter_id)
+        try:
+            if meter is None or await self._is_there(command, meter):
+                self.executing.discard(command.id)
+                return
+        except GatewayOffline as error:
+            self.executing.discard(command.id)
+            await self.store.postpone(command, RETRY_AFTER[0], str(error))
+            raise
+        job.left -= 1
+        job.pause = max(job.pause * 2, 0.2)
+        newer = self.commands.get(command.meter_id)
+        if job.left and newer is None:
+            self._read_back_in(job)
+            return
+        self.executing.discard(command.id)
+        if meter.profile.relay_proof == "load":
+            # Acknowledged; an empty room draws no load, whatever the relay does.
+            await self.store.finish_unproven(command)
+            return
+        await self._not_there(command, meter, "the relay did not follow the command")
 
     async def _is_there(self, command: Command, meter: Meter) -> bool:
         """Read the relay; confirm the command when the profile's proof shows the wanted state."""
         if meter.profile.relay_proof == "none":
             return False
         try:
-            found = await driver.read(meter, driver.relay_points(meter), self._ask)
+            found = await driver.read_relay(meter, self._asker(meter))
         except NoReply as error:
             _logger.info("Meter %s: read-back failed: %s", meter.number, error)
             return False
         evidence = driver.weigh(meter, found)
         if evidence.contradiction:
-            await self.store.save(
-                [],
-                [
-                    Event(
-                        "load_when_open",
-                        evidence.contradiction,
-                        meter_id=meter.id,
-                        severity="alarm",
-                    )
-                ],
-            )
-            meter.open_events.add("load_when_open")
+            self._journal(meter, "load_when_open", evidence.contradiction)
             return False
         if evidence.state != command.target:
             return False
-        await self.store.confirm(command, meter, evidence.proof, evidence.power_w)
-        meter.desired = command.target
-        await self._clear(meter, RELAY)
-        self.due[meter.id] = min(
-            self.due.get(meter.id, 0.0), _clock() + 1
-        )  # show the new load soon
+        await self.confirm(command, meter, evidence.proof, evidence.power_w)
         return True
 
+    async def confirm(
+        self, command: Command, meter: Meter, proof: str, power_w: int | None
+    ) -> None:
+        """The relay is where it should be."""
+        await self.store.confirm(command, meter, proof, power_w)
+        self.executing.discard(command.id)
+        meter.desired = command.target
+        closing = RELAY & meter.open_events
+        if closing:
+            self.sink.clear(meter.id, closing)
+            meter.open_events -= closing
+        soon = self._loop.time() + 1  # show the new load
+        due = self.schedule.due(meter.id)
+        if due is None or due > soon:
+            self.schedule.add(meter, soon)
+
     async def _not_there(self, command: Command, meter: Meter, detail: str) -> None:
+        self.executing.discard(command.id)
         attempt = min(command.attempts, len(RETRY_AFTER) - 1)
         await self.store.postpone(command, RETRY_AFTER[attempt], detail)
         if meter.profile.relay_proof != "none":
-            await self.store.save(
-                [], [Event("relay_mismatch", detail, meter_id=meter.id, severity="alarm")]
-            )
-            meter.open_events.add("relay_mismatch")
+            self._journal(meter, "relay_mismatch", detail)
+
+    def _journal(self, meter: Meter, kind: str, detail: str) -> None:
+        self.sink.put(events=[Event(kind, detail, meter_id=meter.id, severity="alarm")])
+        meter.open_events |= {kind}
+
+    # settings and tries
+
+    async def _carry_out(self, task: settings.Task) -> None:
+        meter = self.gateway.meters.get(task.meter_id)
+        if meter is None:
+            return
+        try:
+            await settings.carry_out(task, meter, self._asker(meter), self.store)
+        except NoReply as error:
+            _logger.info("Meter %s: setting %s: %s", meter.number, task.key, error)
+
+    async def _try(self, probe: Probe) -> None:
+        """Read every point of a profile once, each by itself, and keep what was on the wire."""
+        meter = Meter(
+            id=0, state_id=0, number=probe.address, address=probe.address, profile=probe.profile,
+            interval=60.0, password=probe.profile.password, tz=timezone.utc, last_value=None,
+            last_at=None, missed=0, ever_seen=True, desired=None,
+        )  # fmt: skip
+        lines: list[str] = []
+        frames: list[dict] = []
+
+        async def ask(exchange):
+            frames.clear()
+            try:
+                return await self._ask(exchange, None, frames)
+            finally:
+                lines.extend(
+                    f"{frame['at']:%H:%M:%S.%f}"[:-3]
+                    + f" {_ARROWS[frame['direction']]} "
+                    + (frame["data"] or frame["note"])
+                    for frame in frames
+                )
+
+        rows, answered, error = [], 0, ""
+        try:
+            for block in plan.plan(probe.profile, probe.profile.points):
+                try:
+                    data = await driver.read_block(meter, block, ask)
+                except NoReply as failure:
+                    rows += [_row(point, error=str(failure)) for point in block.points]
+                    continue
+                answered += 1
+                rows += [_decoded(probe.profile, block, point, data) for point in block.points]
+            if not answered:
+                error = "no usable answer"
+        except GatewayOffline as failure:
+            error = str(failure)
+            raise
+        finally:
+            await self.store.finish_probe(probe.id, rows, "\n".join(lines), error)
 
     # link
 
-    async def _ask(self, exchange):
+    def _asker(self, meter: Meter, until: float | None = None):
+        """The way to one meter: with a trace when the installer asked for it."""
+        if meter.trace_until is None and until is None and self.online:
+            return self._ask_quickly
+        traced = meter.trace_until is not None and meter.trace_until > utcnow()
+
+        async def ask(exchange):
+            frames: list[dict] | None = [] if traced else None
+            try:
+                return await self._ask(exchange, until, frames)
+            finally:
+                if frames:
+                    for frame in frames:
+                        frame["meter_id"] = meter.id
+                    self.sink.put_frames(frames)
+
+        return ask
+
+    async def _ask_quickly(self, exchange):
         reply = await self.link.ask(exchange)
-        if self.online is not True:
-            self.online, self._failures = True, 0
-            await self.store.gateway_state(self.gateway, True, None)
-            await self.store.clear_events({"gateway_offline"}, gateway_id=self.gateway.id)
+        if not self.online:
+            self._found()
         return reply
 
+    async def _ask(self, exchange, until: float | None, frames: list[dict] | None):
+        if frames is not None:
+            frames.append(self._frame("out", exchange.request))
+        try:
+            reply = await self.link.ask(exchange, until)
+        except NoReply as error:
+            if frames is not None:
+                if exchange.received:
+                    frames.append(self._frame("in", exchange.received))
+                frames.append(self._frame("note", note=str(error)))
+            raise
+        if frames is not None:
+            frames.append(self._frame("in", reply.raw))
+        if not self.online:
+            self._found()
+        return reply
+
+    def _frame(self, direction: str, data: bytes = b"", note: str = "") -> dict:
+        at = datetime.now(timezone.utc).replace(tzinfo=None)
+        return {
+            "meter_id": None, "gateway_id": self.gateway.id, "at": at, "direction": direction,
+            "data": data.hex(" ").upper(), "note": note,
+        }  # fmt: skip
+
+    def _found(self) -> None:
+        """The gateway answers (again)."""
+        self.online, self._failures = True, 0
+        self.sink.put_gateway(self.gateway, True, clear={"gateway_offline"})
+
     async def _lost(self, error: GatewayOffline) -> None:
-        """The gateway is away: say so once, wait longer and longer, with jitter against storms."""
-        await self.link.close()
+        """The gateway is away: wait longer and longer, with jitter against storms."""
+        self.lost(error)
+        if not self.gateway.dials_in:
+            self.link.close()
+            pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
+            await asyncio.sleep(pause)
+
+    def lost(self, error: GatewayOffline) -> None:
+        """Say once that the gateway is away."""
         self._failures += 1
         if self.online is not False:
             self.online = False
-            await self.store.gateway_state(self.gateway, False, str(error))
-        await asyncio.sleep(min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2))
-
-    async def _clear(self, meter: Meter, kinds: set[str]) -> None:
-        closing = kinds & meter.open_events
-        if closing:
-            await self.store.clear_events(closing, meter_id=meter.id)
-            meter.open_events -= closing
+            event = Event(
+                "gateway_offline", str(error), gateway_id=self.gateway.id, severity="alarm"
+            )
+            self.sink.put_gateway(self.gateway, False, str(error), [event])
 
 
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
+_ARROWS = {"out": ">", "in": "<", "note": "!"}
 
 
-def _is_register(channel: str) -> bool:
-    return BY_CODE[channel].register
+def _decoded(profile: Profile, block: plan.Block, point, data: bytes) -> dict:
+    try:
+        field = plan.raw(profile, block, point, data)
+    except ValueError as error:
+        return _row(point, error=str(error))
+    try:
+        value = plan.decode_point(profile, block, point, data)
+    except ValueError as error:
+        return _row(point, raw=field.hex(" ").upper(), error=str(error))
+    if not isinstance(value, int | str | None):
+        value = str(value)
+    return _row(point, value, field.hex(" ").upper())
+
+
+def _row(point, value=None, raw: str = "", error: str = "") -> dict:
+    return {
+        "channel": point.channel, "address": point.address, "value": value, "raw": raw,
+        "error": error,
+    }  # fmt: skip

@@ -154,7 +154,7 @@ class PrepayGateway(models.Model):
         states = self.state_id
         result = super().unlink()
         states.sudo().unlink()
-        self._notify_collector()
+        self.browse()._notify_collector()
         return result
 
     def copy_data(self, default=None):
@@ -178,11 +178,14 @@ class PrepayGateway(models.Model):
         action["domain"] = [("gateway_id", "=", self.id)]
         return action
 
-    @api.model
     def _notify_collector(self):
-        """Tell collectors, at commit, that gateways or meters changed."""
+        """Tell collectors, at commit, that these gateways or their meters changed; none: anything."""
         self.env.flush_all()
-        self.env.cr.execute("NOTIFY prepay_config")
+        ids = ",".join(map(str, self.ids))
+        # A notification carries at most 8,000 bytes.
+        self.env.cr.execute(
+            "SELECT pg_notify('prepay_config', %s)", [ids if len(ids) < 7000 else ""]
+        )
 
     @api.model
     def _cron_sweep(self):

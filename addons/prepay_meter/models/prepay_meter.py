@@ -210,13 +210,16 @@ class PrepayMeter(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         meters = super().create(vals_list)
-        self.env["prepay.gateway"]._notify_collector()
+        if meters.gateway_id:
+            meters.gateway_id._notify_collector()
         return meters
 
     def write(self, vals):
+        gateways = self.gateway_id
         result = super().write(vals)
-        if not COLLECTOR_FIELDS.isdisjoint(vals):
-            self.env["prepay.gateway"]._notify_collector()
+        gateways |= self.gateway_id
+        if gateways and not COLLECTOR_FIELDS.isdisjoint(vals):
+            gateways._notify_collector()
         return result
 
     def unlink(self):

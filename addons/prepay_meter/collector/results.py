@@ -1,0 +1,44 @@
+"""What polls and messages come to, as plain data for the sink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from .config import Meter
+
+
+def utcnow() -> datetime:
+    """Now as Odoo stores it: naive UTC in whole seconds."""
+    return datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+
+
+@dataclass(slots=True)
+class PollResult:
+    """What one poll or message of one meter showed.
+
+    ``readings``: (channel number, value in Wh or L); ``values``: everything else by channel code;
+    ``at``: time of the values, ``seen``: when they arrived (both naive UTC); ``source``: 1 polled,
+    2 late.
+    """
+
+    meter: Meter
+    at: datetime
+    readings: list[tuple[int, int]] = field(default_factory=list)
+    values: dict[str, int | str | None] = field(default_factory=dict)
+    held: list[dict] = field(default_factory=list)
+    error: str | None = None
+    online: bool = True
+    source: int = 1
+    seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something for the journal; ``meter_id`` or ``gateway_id`` says of what."""
+
+    kind: str
+    detail: str
+    meter_id: int | None = None
+    gateway_id: int | None = None
+    severity: str = "warning"

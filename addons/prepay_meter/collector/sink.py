@@ -1,0 +1,344 @@
+"""Everything polled goes through here into the database: many polls in one transaction.
+
+Nothing that was put is lost: while the database is away it waits on disk (see `spool`), in order.
+Every statement is safe to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import psycopg
+
+from ..channels import BILLED, BY_CODE, ELECTRICAL
+from . import statements as sql
+from .config import Gateway
+from .results import Event, PollResult, utcnow
+from .spool import Spool
+from .store import DatabaseAway, Store
+
+_logger = logging.getLogger(__name__)
+
+#: Pause between two transactions under load, so that each carries many polls.
+GATHER_SECONDS = 0.1
+#: Below this many polls a transaction follows at once: few meters, no waiting.
+FEW = 20
+#: Largest number of polls in one transaction.
+BATCH = 10_000
+#: Seconds between two tries to reach the database.
+RETRY_SECONDS = 1.0
+INT4 = 2**31
+TOTALS = {BY_CODE[code].number for code in BILLED.values()}
+
+
+class Sink:
+    """Collects results and writes them in batches, on a connection of its own."""
+
+    def __init__(self, store: Store, spool: Spool | None = None) -> None:
+        self.store = store
+        self.spool = spool or Spool(None, 256 << 20)
+        self.away = False
+        self.stored_polls = 0
+        self.dropped = 0
+        self._items: list[dict] = []
+        self._done: list[tuple[dict, Callable[[], None]]] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._next_try = 0.0
+
+    # what others call
+
+    def put(
+        self,
+        result: PollResult | None = None,
+        events: Iterable[Event] = (),
+        *,
+        clear: Iterable[str] = (),
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        """Take a result, its journal events, and the kinds of events that are over. Never blocks.
+
+        :param done: called after the commit. Such a result is never spooled: who sent it keeps it
+            until then.
+        """
+        item = _plain(result) if result is not None else {}
+        if events:
+            now = utcnow()
+            item["events"] = [_event(event, now) for event in events]
+        if clear and result is not None:
+            item["clear"] = [result.meter.id, 0, list(clear)]
+        self._take(item, done)
+
+    def put_gateway(
+        self,
+        gateway: Gateway,
+        online: bool | None = None,
+        error: str | None = None,
+        events: Iterable[Event] = (),
+        clear: Iterable[str] = (),
+    ) -> None:
+        """State of a gateway, when ``online`` says so, and its journal."""
+        now = utcnow()
+        item: dict = {"events": [_event(event, now) for event in events]}
+        if online is not None:
+            meters = [] if online else [m.state_id for m in gateway.meters.values()]
+            item["gateway"] = [gateway.state_id, online, now, error, meters]
+        if clear:
+            item["clear"] = [0, gateway.id, list(clear)]
+        self._take(item, None)
+
+    def clear(self, meter_id: int, kinds: Iterable[str]) -> None:
+        """Troubles of a meter that are over."""
+        self._take({"clear": [meter_id, 0, list(kinds)]}, None)
+
+    def put_frames(self, frames: list[dict]) -> None:
+        """Raw frames of a traced meter."""
+        self._take({"frames": frames}, None)
+
+    def _take(self, item: dict, done: Callable[[], None] | None) -> None:
+        if done is None:
+            self._items.append(item)
+        else:
+            self._done.append((item, done))
+        self._idle.clear()
+        self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Results that are not in the database and not on disk yet."""
+        return len(self._items) + len(self._done)
+
+    async def stored(self) -> None:
+        """Return when all that was put before is in the database, or safe on disk."""
+        await self._idle.wait()
+
+    # the background task
+
+    async def run(self) -> None:
+        """Write until cancelled; what is left then is written, or spooled."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                many = self.waiting > FEW
+                await self.flush()
+                if self.waiting or self.spool or self._done:
+                    self._wake.set()
+                if self.away:
+                    await asyncio.sleep(0.2)
+                elif many:
+                    await asyncio.sleep(GATHER_SECONDS)
+        finally:
+            # A stop must not lose what was polled.
+            await asyncio.shield(self._last_words())
+
+    async def _last_words(self) -> None:
+        self._next_try = 0.0
+        try:
+            await asyncio.wait_for(self.flush(), 10)
+        except (asyncio.TimeoutError, asyncio.CancelledError):
+            self._keep(self._items)
+        self.spool.close()
+
+    async def flush(self) -> None:
+        """Write what is there now, the oldest first."""
+        items, self._items = self._items[:BATCH], self._items[BATCH:]
+        confirmed, self._done = self._done[:BATCH], self._done[BATCH:]
+        try:
+            if self.spool or not self._may_try():
+                self._keep(items)
+                items = []
+                await self._replay()
+            if self._may_try():
+                kept = [item for item, _done in confirmed]
+                await self._write([*items, *kept])
+                items = []
+                for _item, done in confirmed:
+                    done()
+                confirmed = []
+                self.away = False
+        except DatabaseAway as error:
+            self._lost(error)
+            self._keep(items)
+            items = []
+        finally:
+            # Also when cancelled in between: what was not stored is kept for the next time.
+            self._items = items + self._items
+            self._done = confirmed + self._done
+            if not self._items and not self._done:
+                self._idle.set()
+
+    def _may_try(self) -> bool:
+        return not self.away or asyncio.get_running_loop().time() >= self._next_try
+
+    def _lost(self, error: Exception) -> None:
+        if not self.away:
+            _logger.warning(
+                "Database away, results wait on disk: %s", str(error).strip().split("\n")[0]
+            )
+        self.away = True
+        self._next_try = asyncio.get_running_loop().time() + RETRY_SECONDS
+
+    def _keep(self, items: list[dict]) -> None:
+        if items and not self.spool.append(items):
+            self.dropped += len(items)
+            _logger.error("The spool is full: %s results are lost", len(items))
+
+    async def _replay(self) -> None:
+        """Store what waited on disk, in order."""
+        while self._may_try() and (record := self.spool.peek()):
+            items, mark = record
+            await self._write(items)
+            self.spool.drop(mark)
+            self.away = False
+
+    async def _write(self, items: list[dict]) -> None:
+        """Write a batch; a result that the database refuses does not hold the others up."""
+        if not items:
+            return
+        try:
+            await self.store.transaction(lambda connection: _write_batch(connection, items))
+        except DatabaseAway:
+            raise
+        except Exception as error:
+            if len(items) == 1:
+                self.dropped += 1
+                _logger.error("A result cannot be stored and is left out: %s: %s", error, items[0])
+                return
+            half = len(items) // 2
+            await self._write(items[:half])
+            await self._write(items[half:])
+            return
+        self.stored_polls += sum(1 for item in items if "state" in item)
+
+
+def _plain(result: PollResult) -> dict:
+    """A result as plain data that can lie on disk."""
+    meter, values = result.meter, result.values
+    seen = None if result.error else (result.seen or result.at)
+    total = None
+    for number, value in result.readings:
+        if number in TOTALS:
+            total = value
+    item = {
+        "state": (
+            meter.state_id,
+            str(result.seen or result.at),
+            result.online,
+            meter.missed,
+            result.error,
+            str(seen) if seen else None,
+            str(result.at) if total is not None else None,
+            total,
+            _int4(values.get("power")),
+            _int4(values.get("voltage", values.get("voltage_a"))),
+            _int4(values.get("current", values.get("current_a"))),
+            values.get("relay") if values.get("relay") in ("open", "closed") else None,
+            values.get("remaining"),
+            values.get("overdraft"),
+            _int4(values.get("purchase_count")),
+            None if values.get("battery_low") is None else bool(values["battery_low"]),
+            _int4(values.get("drift")),
+        )
+    }
+    if result.readings:
+        item["readings"] = [str(result.at), meter.id, result.source, result.readings]
+    if values:
+        electrical = [_int4(values.get(channel)) for channel in ELECTRICAL]
+        if any(value is not None for value in electrical):
+            item["electrical"] = [str(result.at), meter.id, *electrical]
+    if result.held:
+        item["held"] = result.held
+    return item
+
+
+def _int4(value) -> int | None:
+    return value if isinstance(value, int) and -INT4 <= value < INT4 else None
+
+
+def _event(event: Event, now: datetime) -> dict:
+    return {
+        "meter_id": event.meter_id,
+        "gateway_id": event.gateway_id,
+        "kind": event.kind,
+        "severity": event.severity,
+        "detail": event.detail[:500],
+        "at": now,
+    }
+
+
+def _text(row: Iterable) -> str:
+    """One line of COPY text."""
+    return "\t".join(["\\N" if value is None else _escaped(value) for value in row]) + "\n"
+
+
+def _escaped(value) -> str:
+    if isinstance(value, str):
+        if not value.isprintable() or "\\" in value:
+            value = value.replace("\\", "\\\\").replace("\t", " ").replace("\n", " ")
+            value = value.replace("\r", " ").replace("\0", " ")
+        return value
+    return str(value)
+
+
+async def _write_batch(connection: psycopg.AsyncConnection, items: list[dict]) -> None:
+    readings: list[str] = []
+    electrical: list[str] = []
+    states: dict[int, tuple] = {}
+    for item in items:
+        state = item.get("state")
+        if state is not None:
+            known = states.get(state[0])
+            states[state[0]] = _merged(known, state) if known else state
+        found = item.get("readings")
+        if found is not None:
+            at, meter_id, source, rows = found
+            for number, value in rows:
+                readings.append(f"{at}\t{meter_id}\t{number}\t{value}\t{source}\n")
+        row = item.get("electrical")
+        if row is not None:
+            electrical.append(_text(row))
+    cursor = connection.cursor()
+    if readings:
+        async with cursor.copy(sql.COPY_READINGS) as copy:
+            await copy.write("".join(readings))
+        await cursor.execute(sql.INSERT_READINGS)
+    if electrical:
+        async with cursor.copy(sql.COPY_ELECTRICAL) as copy:
+            await copy.write("".join(electrical))
+        await cursor.execute(sql.INSERT_ELECTRICAL)
+    if states:
+        async with cursor.copy(sql.COPY_STATES) as copy:
+            await copy.write("".join([_text(row) for _id, row in sorted(states.items())]))
+        await cursor.execute(sql.UPDATE_STATES)
+    for item in items:
+        if len(item) > 1 or "state" not in item:
+            await _write_journal(cursor, item)
+
+
+def _merged(older: tuple, newer: tuple) -> tuple:
+    """The newer state; what it does not say stays (error and the like excepted)."""
+    return (*newer[:5], *(b if b is not None else a for a, b in zip(older[5:], newer[5:])))
+
+
+async def _write_journal(cursor: psycopg.AsyncCursor, item: dict) -> None:
+    """Held values, events and raw frames: rare, row by row."""
+    if "gateway" in item:
+        state_id, online, at, error, meters = item["gateway"]
+        values = {"id": state_id, "at": at, "error": error, "meters": meters}
+        await cursor.execute(sql.GATEWAY_FOUND if online else sql.GATEWAY_LOST, values)
+        if meters:
+            await cursor.execute(sql.METERS_LOST, values)
+    for hold in item.get("held", ()):
+        await cursor.execute(sql.HOLD, hold)
+    for event in item.get("events", ()):
+        await cursor.execute(sql.EVENT, event)
+    if "clear" in item:
+        meter_id, gateway_id, kinds = item["clear"]
+        await cursor.execute(sql.CLEAR, [utcnow(), meter_id, gateway_id, kinds])
+    if item.get("frames"):
+        await cursor.executemany(sql.FRAME, item["frames"])
