@@ -35,7 +35,7 @@ POSSIBLE = {
     "modbus": {action for action, _label in ACTIONS},
     "dlt645": {action for action, _label in ACTIONS} - {"time_control", "tariff"},
     "cjt188": {"open", "closed", "release"},
-    "mqtt": {"open", "closed", "release"},
+    "mqtt": {"open", "closed"},
 }
 
 
@@ -151,10 +151,10 @@ class PrepayMeterControl(models.Model):
         wanted = 0 if protocol == "mqtt" or (protocol == "dlt645" and self.action in FIXED) else 1
         if protocol == "dlt645" and self.action == "clock":
             wanted = 2
-        if len(words) != wanted and not (wanted == 2 and len(words) == 1):
+        if len(words) != wanted:
             if wanted:
                 return self.env._(
-                    "a register or data identifier is missing. Enter it in hexadecimal digits."
+                    "it needs %s register or data identifier. Enter it in hexadecimal digits.", wanted
                 )
             return self.env._("it needs no address. Leave the address empty.")
         for word in words:
@@ -241,12 +241,18 @@ class PrepayMeterControl(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         controls = super().create(vals_list)
-        self.env["prepay.gateway"]._notify_collector()
+        controls.profile_id._controls_changed()
         return controls
 
     def write(self, vals):
         result = super().write(vals)
-        self.env["prepay.gateway"]._notify_collector()
+        self.profile_id._controls_changed()
+        return result
+
+    def unlink(self):
+        profiles = self.profile_id
+        result = super().unlink()
+        profiles._controls_changed()
         return result
 
 
