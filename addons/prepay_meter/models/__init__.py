@@ -8,6 +8,8 @@ from . import prepay_meter_control
 from . import prepay_meter_state
 from . import prepay_meter
 from . import prepay_meter_command
+from . import prepay_meter_parameter
+from . import prepay_meter_credit
 from . import prepay_meter_event
 from . import prepay_meter_frame
 from . import prepay_meter_probe

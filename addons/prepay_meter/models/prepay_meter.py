@@ -6,6 +6,7 @@ from odoo.fields import Domain
 from odoo.sql_db import connection_info_for
 
 from .. import lost
+from ..big_integer import BigInteger
 from .prepay_meter_command import CUT_VALIDITY
 from .prepay_meter_state import RELAY_STATES
 
@@ -113,6 +114,34 @@ class PrepayMeter(models.Model):
         copy=False,
     )
     command_ids = fields.One2many("prepay.meter.command", "meter_id", string="Relay Commands")
+    parameter_ids = fields.One2many("prepay.meter.parameter", "meter_id", string="Parameters")
+    credit_ids = fields.One2many("prepay.meter.credit", "meter_id", string="Credit in the Meter")
+    hoarding_limit_fen = BigInteger(
+        string="Hoarding Limit (fen)",
+        aggregator=None,
+        tracking=True,
+        help="Most credit that may be held in the meter itself; 0 for no limit.",
+    )
+    credit_series = fields.Integer(
+        default=1,
+        readonly=True,
+        copy=False,
+        aggregator=None,
+        help="Purchases are numbered within a series; an exchanged device begins a new one.",
+    )
+    credit_base = fields.Integer(
+        string="First Purchase Count",
+        readonly=True,
+        copy=False,
+        aggregator=None,
+        help="Purchase count of the device when the series began.",
+    )
+    credit_locked = fields.Boolean(
+        string="Read the Counter First",
+        readonly=True,
+        copy=False,
+        help="No credit is sent until the purchase count was read and agrees with the list.",
+    )
     command_state = fields.Selection(
         selection=lambda self: self._command_selection("state"),
         string="Command",
@@ -443,6 +472,7 @@ class PrepayMeter(models.Model):
                 }
             )
         commands = self.env["prepay.meter.command"].sudo().create(vals_list)
+        self.env["prepay.meter.parameter"]._void_release(self)
         gateways = self.gateway_id
         if gateways:
             self.env.flush_all()
