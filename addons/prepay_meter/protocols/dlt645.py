@@ -11,6 +11,9 @@ from datetime import datetime
 
 from .stream import StreamSearch
 
+SECURITY = 0x03
+"""Prepayment: opening an account, credit, clearing it."""
+BROADCAST_TIME = 0x08
 READ = 0x11
 READ_NEXT = 0x12
 READ_ADDRESS = 0x13
@@ -42,9 +45,44 @@ ERROR_BITS = (
 )
 """Meaning of the bits of the error byte, from bit 0."""
 
+SECURITY_ERROR_BITS = (
+    "other error",
+    "credit was taken before",
+    "verification of the security module failed",
+    "identity not authenticated",
+    "customer number does not match",
+    "wrong purchase number",
+    "more credit than may be held",
+    "address is not in order",
+)
+"""Bits of the two error bytes of control 03; from State-Grid meters, needs a bench meter."""
+CREDIT_TAKEN_BEFORE = 0x02
+"""In the code of such an error: the purchase number was credited already, nothing was added."""
+
+N1 = {
+    "trip": TRIP,
+    "close_allowed": CLOSE_ALLOWED,
+    "close": CLOSE,
+    "alarm": ALARM,
+    "alarm_off": ALARM_OFF,
+    "keep_power": KEEP_POWER,
+    "keep_power_off": KEEP_POWER_OFF,
+}
+"""Relay command bytes by the name that a profile uses."""
+
+OPEN_ACCOUNT = "070101FF"
+CREDIT = "070102FF"
+CLEAR_CREDIT = "070103FF"
+CREDIT_ENCODINGS = ("bcd", "binary")
+"""How amount and purchase number are written: packed decimal, or binary; both low byte first."""
+
+STATUS_WORD_3 = "04000503"
+
+BROADCAST = "999999999999"
 WILDCARD = "AAAAAAAAAAAA"
 MAX_DATA = 200
 """Longest data field of a read answer; a write has at most 50."""
+_WITH_DI = (READ, READ_NEXT, WRITE, SECURITY)
 _HEADER = 10  # 68, address, 68, control, length
 _OVERHEAD = 12
 _START = 0x68
@@ -55,6 +93,12 @@ _SHIFT = 0x33
 def error_meaning(code: int) -> str:
     """What the error byte of an answer says, all its bits."""
     meanings = [text for bit, text in enumerate(ERROR_BITS) if code >> bit & 1]
+    return ", ".join(meanings) or "unspecified error"
+
+
+def security_error_meaning(code: int) -> str:
+    """What the two error bytes of an answer to control 03 say, low byte first."""
+    meanings = [text for bit, text in enumerate(SECURITY_ERROR_BITS) if code >> bit & 1]
     return ", ".join(meanings) or "unspecified error"
 
 
@@ -128,6 +172,38 @@ def read_request(address: str, di: str, preamble: int = 4) -> bytes:
     return build(address, READ, di_to_wire(di), preamble)
 
 
+def read_next_request(address: str, di: str, sequence: int, preamble: int = 4) -> bytes:
+    """Frame that reads what follows an answer with `more` (control 12).
+
+    `sequence` counts the frames of one answer: 1 for the first one that follows.
+
+    :raises ValueError: bad address or identifier, sequence not in 1..255
+    """
+    if not 1 <= sequence <= 255:
+        raise ValueError(f"sequence {sequence} is not in 1..255")
+    return build(address, READ_NEXT, di_to_wire(di) + bytes((sequence,)), preamble)
+
+
+def _local_time(when: datetime) -> bytes:
+    """Second to year, two digits each, as the frames carry a time."""
+    if when.tzinfo is not None:
+        raise ValueError("the time must be the meter's local time, without a zone")
+    if not 2000 <= when.year <= 2099:
+        raise ValueError(f"year {when.year} is not in 2000..2099")
+    return bytes.fromhex(when.strftime("%S%M%H%d%m%y"))
+
+
+def broadcast_time_request(when: datetime, preamble: int = 4) -> bytes:
+    """Frame that sets the clock of all meters on a line (control 08); none of them answers.
+
+    A meter takes it once a day and only for a small difference. `when` is the meters' local time
+    without a zone.
+
+    :raises ValueError: a zone, or a year outside 2000..2099
+    """
+    return build(BROADCAST, BROADCAST_TIME, _local_time(when), preamble)
+
+
 def read_address_request(preamble: int = 4) -> bytes:
     """Frame that asks the only meter on a line for its address (control 13)."""
     return build(WILDCARD, READ_ADDRESS, b"", preamble)
@@ -168,16 +244,110 @@ def relay_request(
         frame cannot carry
     """
     _check_rights(address, password, operator)
-    if valid_until is None:
-        limit = bytes(6)
-    elif valid_until.tzinfo is not None:
-        raise ValueError("valid_until must be the meter's local time, without a zone")
-    elif not 2000 <= valid_until.year <= 2099:
-        raise ValueError(f"year {valid_until.year} is not in 2000..2099")
-    else:
-        limit = bytes.fromhex(valid_until.strftime("%S%M%H%d%m%y"))
+    limit = bytes(6) if valid_until is None else _local_time(valid_until)
     data = password + operator + bytes((n1, n2)) + limit
     return build(address, RELAY, data, preamble)
+
+
+def credit_request(
+    address: str,
+    di: str,
+    amount_fen: int,
+    number: int,
+    password: bytes,
+    operator: bytes,
+    encoding: str = "bcd",
+    preamble: int = 4,
+) -> bytes:
+    """Frame that opens an account, adds credit or clears it (control 03), in plain form.
+
+    `di`: `OPEN_ACCOUNT`, `CREDIT` or `CLEAR_CREDIT`. `number` counts the purchases of a meter: it
+    takes a number once, so a repeated frame adds nothing. Amount (fen) and number have four bytes
+    each, behind password and operator code; an empty `password` leaves its four bytes out.
+    Encoding and rights are settings of a meter type that need a bench meter; meters with a
+    security module take no plain form at all.
+
+    :raises ValueError: not the address of one meter, wrong lengths, a number that does not fit
+    """
+    _check_rights(address, password or bytes(4), operator)
+    if encoding not in CREDIT_ENCODINGS:
+        raise ValueError(f"unknown encoding {encoding!r}, expected bcd or binary")
+    top = 10**8 if encoding == "bcd" else 1 << 32
+    if not (0 <= amount_fen < top and 0 <= number < top):
+        raise ValueError(f"amount {amount_fen} or purchase number {number} is not in 0..{top - 1}")
+    if encoding == "bcd":
+        fields = [bytes.fromhex(f"{value:08d}")[::-1] for value in (amount_fen, number)]
+    else:
+        fields = [value.to_bytes(4, "little") for value in (amount_fen, number)]
+    data = di_to_wire(di) + password + operator + b"".join(fields)
+    return build(address, SECURITY, data, preamble)
+
+
+@dataclass(slots=True, frozen=True)
+class StatusWord3:
+    """Status word 3 (`STATUS_WORD_3`): what the relay does and what it was told to do.
+
+    `relay` and `command` are "open" (supply off) or "closed". They differ while the meter waits:
+    for its delay, or because keep-power holds the supply. The older text of the standard has
+    nothing above bit 4, so everything but `relay` needs a bench meter. The two account bits are
+    given as sent: what 1 means differs between meters.
+    """
+
+    relay: str
+    command: str
+    alarm: bool
+    """Warning before a trip."""
+    prepaid: str
+    """One of `PREPAID_TYPES`."""
+    keep_power: bool
+    supply: str
+    """One of `SUPPLIES`."""
+    programming: bool
+    identity_ok: bool
+    day_slot_set: int
+    year_zone_set: int
+    price_set: int
+    step_set: int
+    local_account_bit: int
+    remote_account_bit: int
+
+    @property
+    def waiting(self) -> bool:
+        return self.relay != self.command
+
+
+RELAY_STATES = ("closed", "open")
+SUPPLIES = ("main", "auxiliary", "battery")
+PREPAID_TYPES = ("none", "energy", "money")
+
+
+def status_word_3(raw: bytes) -> StatusWord3:
+    """Decode the two bytes of status word 3, low byte first.
+
+    :raises ValueError: another length, or reserved values (as in FF filler)
+    """
+    if len(raw) != 2:
+        raise ValueError(f"{len(raw)} bytes of status word 3, expected 2")
+    word = int.from_bytes(raw, "little")
+    supply, prepaid = word >> 1 & 3, word >> 8 & 3
+    if supply == 3 or prepaid == 3:
+        raise ValueError(f"status word 3 {word:04X} has reserved values")
+    return StatusWord3(
+        relay=RELAY_STATES[word >> 4 & 1],
+        command=RELAY_STATES[word >> 6 & 1],
+        alarm=bool(word >> 7 & 1),
+        prepaid=PREPAID_TYPES[prepaid],
+        keep_power=bool(word >> 12 & 1),
+        supply=SUPPLIES[supply],
+        programming=bool(word >> 3 & 1),
+        identity_ok=bool(word >> 13 & 1),
+        day_slot_set=word & 1,
+        year_zone_set=word >> 5 & 1,
+        price_set=word >> 10 & 1,
+        step_set=word >> 11 & 1,
+        local_account_bit=word >> 14 & 1,
+        remote_account_bit=word >> 15 & 1,
+    )
 
 
 @dataclass(slots=True, frozen=True)
@@ -208,15 +378,27 @@ class Frame:
 
     @property
     def error_code(self) -> int | None:
-        """The error byte; None when this is no error, 0 when the meter sent none."""
+        """The error byte; None when this is no error, 0 when the meter sent none.
+
+        An error of control 03 can have two bytes, low byte first.
+        """
         if not self.is_error:
             return None
-        return self.data[0] if self.data else 0
+        return int.from_bytes(self.data[: 2 if self.function == SECURITY else 1], "little")
+
+    @property
+    def error_text(self) -> str:
+        """What the error says; empty when this is no error."""
+        if not self.is_error:
+            return ""
+        if self.function == SECURITY and len(self.data) > 1:
+            return security_error_meaning(self.error_code or 0)
+        return error_meaning(self.error_code or 0)
 
     @property
     def di(self) -> str:
         """Data identifier as eight hex digits; empty when there is none."""
-        if self.function not in (READ, READ_NEXT, WRITE) or self.is_error or len(self.data) < 4:
+        if self.function not in _WITH_DI or self.is_error or len(self.data) < 4:
             return ""
         return self.data[3::-1].hex().upper()
 
@@ -300,7 +482,7 @@ class ReplyParser:
     to a wildcard address takes the answer of any address that fits the wildcard.
     """
 
-    __slots__ = ("_pairs", "_search", "address", "di", "function")
+    __slots__ = ("_pairs", "_search", "_sequence", "address", "di", "function")
 
     def __init__(self, request: bytes) -> None:
         frames = Parser().feed(request)
@@ -309,6 +491,7 @@ class ReplyParser:
         self.address = frames[0].address
         self.function = frames[0].function
         self.di = frames[0].di
+        self._sequence = frames[0].data[4:] if self.function == READ_NEXT else b""
         self._pairs = _pairs(self.address)
         self._search = StreamSearch(_START, _HEADER, self._length_at, _sound)
 
@@ -319,7 +502,8 @@ class ReplyParser:
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes and return the answers of the meter that they complete.
 
-        A read answer carries its data identifier: one that differs is not returned.
+        A read answer carries its data identifier, one that follows also its sequence: one that
+        differs is not returned.
         """
         frames = [_frame(raw) for raw in self._search.feed(data)]
         return [frame for frame in frames if self.is_answer(frame)]
@@ -342,8 +526,14 @@ class ReplyParser:
             return False
         if frame.is_error:
             return True
-        if self.function in (READ, READ_NEXT):
+        if self.function == READ:
             return frame.di == self.di
+        if self.function == READ_NEXT:
+            data = frame.data[4:]
+            return frame.di == self.di and data[-1:] == self._sequence != b""
+        if self.function == SECURITY:
+            # Some meters say what was credited, others nothing.
+            return not frame.data or frame.di == self.di
         # A write or relay answer is empty, read-address answers with the address.
         return len(frame.data) == (6 if self.function == READ_ADDRESS else 0)
 

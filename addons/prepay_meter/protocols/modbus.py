@@ -1,10 +1,13 @@
-"""Modbus RTU frames for reading (03) and writing (16) holding registers.
+"""Modbus frames, RTU and TCP, for reading registers (03, 04) and writing them (16).
 
-A frame is unit, function, data, CRC-16 with the low byte first. RTU has no length field and no
-transaction number: an answer is recognised by unit, function, byte count and CRC alone. A late
+An RTU frame is unit, function, data, CRC-16 with the low byte first. RTU has no length field and
+no transaction number: an answer is recognised by unit, function, byte count and CRC alone. A late
 answer to an earlier request of the same shape can therefore not be told apart from the right one
 by its bytes; whoever owns the link waits after a time-out until such an answer cannot come any
 more, or closes the link.
+
+Modbus TCP puts a header in front instead (transaction, protocol 0, length, unit) and has no CRC.
+The transaction number tells a late answer from the right one.
 """
 
 import struct
@@ -14,12 +17,15 @@ from dataclasses import dataclass
 from .stream import StreamSearch
 
 READ_HOLDING = 0x03
+READ_INPUT = 0x04
 WRITE_MULTIPLE = 0x10
+READS = (READ_HOLDING, READ_INPUT)
 EXCEPTION_BIT = 0x80
 
 MAX_READ = 125
 MAX_WRITE = 123
 MAX_FRAME = 256
+MAX_TCP_FRAME = 260
 
 EXCEPTIONS = {
     1: "illegal function",
@@ -37,6 +43,7 @@ EXCEPTIONS = {
 _HEADER = 3  # unit, function, byte count or first byte of the address
 _EXCEPTION_FRAME = 5
 _WRITE_ECHO_FRAME = 8
+_MBAP = 6  # transaction, protocol and length, before the unit
 
 
 def _crc_table() -> tuple[int, ...]:
@@ -51,13 +58,14 @@ def _crc_table() -> tuple[int, ...]:
 _CRC_TABLE = _crc_table()
 
 
-def crc16(data: bytes | bytearray) -> int:
-    """CRC-16/MODBUS of `data`.
+def crc16(data: bytes | bytearray, crc: int = 0xFFFF) -> int:
+    """CRC-16/MODBUS of `data`, or of what gave `crc` and then `data`.
+
+    Over a frame with its own CRC (low byte first) the result is 0.
 
     >>> crc16(bytes.fromhex("010330010006")).to_bytes(2, "little").hex()
     '9b08'
     """
-    crc = 0xFFFF
     for byte in data:
         crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
     return crc
@@ -77,17 +85,21 @@ def _check_unit(unit: int) -> None:
         raise ValueError(f"Modbus unit {unit} is not in 1..247")
 
 
-def read_registers_request(unit: int, address: int, count: int) -> bytes:
-    """Frame that reads `count` holding registers (function 03) from `address` on.
+def read_registers_request(
+    unit: int, address: int, count: int, function: int = READ_HOLDING
+) -> bytes:
+    """Frame that reads `count` holding (03) or input (04) registers from `address` on.
 
-    :raises ValueError: unit, address or count outside what the protocol allows
+    :raises ValueError: unit, address, count or function outside what the protocol allows
     """
     _check_unit(unit)
+    if function not in READS:
+        raise ValueError(f"function {function} does not read registers, expected 3 or 4")
     if not 1 <= count <= MAX_READ:
         raise ValueError(f"register count {count} is not in 1..{MAX_READ}")
     if not 0 <= address <= 0x10000 - count:
         raise ValueError(f"registers {address} + {count} are outside 0..65535")
-    return _with_crc(struct.pack(">BBHH", unit, READ_HOLDING, address, count))
+    return _with_crc(struct.pack(">BBHH", unit, function, address, count))
 
 
 def write_registers_request(unit: int, address: int, values: Sequence[int]) -> bytes:
@@ -107,12 +119,25 @@ def write_registers_request(unit: int, address: int, values: Sequence[int]) -> b
     return _with_crc(head + struct.pack(f">{count}H", *values))
 
 
+def tcp_request(request: bytes, transaction: int) -> bytes:
+    """The RTU frame `request` framed as Modbus TCP, under a transaction number.
+
+    :raises ValueError: no RTU frame, or the number is not in 0..65535
+    """
+    if len(request) < 4 or not _sound(request):
+        raise ValueError(f"not a Modbus RTU request: {request.hex(' ')}")
+    if not 0 <= transaction <= 0xFFFF:
+        raise ValueError(f"transaction {transaction} is not in 0..65535")
+    return struct.pack(">HHH", transaction, 0, len(request) - 2) + request[:-2]
+
+
 @dataclass(slots=True, frozen=True)
 class Frame:
-    """One answer with a right CRC.
+    """One answer; over RTU with a right CRC.
 
-    `function` is without the exception bit. `data`: for 03 the register bytes, high byte first;
-    for 16 address and quantity; empty for an exception, whose code is in `exception`.
+    `function` is without the exception bit. `data`: for 03 and 04 the register bytes, high byte
+    first; for 16 address and quantity; empty for an exception, whose code is in `exception`.
+    `transaction` is None over RTU.
     """
 
     unit: int
@@ -120,6 +145,7 @@ class Frame:
     data: bytes
     exception: int | None = None
     raw: bytes = b""
+    transaction: int | None = None
 
     @property
     def registers(self) -> tuple[int, ...]:
@@ -149,10 +175,10 @@ class RtuResponseParser:
         if len(request) < 8 or not _sound(request):
             raise ValueError(f"not a Modbus RTU request: {request.hex(' ')}")
         self.unit, self.function, _, count = struct.unpack(">BBHH", request[:6])
-        if self.function not in (READ_HOLDING, WRITE_MULTIPLE):
+        if self.function not in (*READS, WRITE_MULTIPLE):
             raise ValueError(f"function {self.function} is not supported")
         self._echo = request[2:6] if self.function == WRITE_MULTIPLE else b""
-        self.byte_count = 2 * count if self.function == READ_HOLDING else 0
+        self.byte_count = 2 * count if self.function in READS else 0
         self._search = StreamSearch(self.unit, _HEADER, self._length_at, self._valid)
 
     @property
@@ -168,10 +194,17 @@ class RtuResponseParser:
         """Take the next bytes and return the expected answers that they complete."""
         return [_frame(raw) for raw in self._search.feed(data)]
 
+    def match(self, raw: bytes) -> Frame | None:
+        """The answer, when `raw` is exactly it."""
+        if len(raw) < _EXCEPTION_FRAME or raw[0] != self.unit:
+            return None
+        if self._length_at(raw, 0) != len(raw) or not self._valid(raw):
+            return None
+        return _frame(raw)
+
     def is_answer(self, frame: Frame) -> bool:
         """Whether `frame`, found otherwise, is an answer that `feed` would return."""
-        raw = frame.raw
-        return raw[0] == self.unit and self._length_at(raw, 0) == len(raw) and self._valid(raw)
+        return self.match(frame.raw) is not None
 
     def damaged(self, data: bytes) -> bytes:
         """The part of `data` (bytes of no sound frame) that looks like the answer, broken."""
@@ -199,6 +232,64 @@ class RtuResponseParser:
         return _sound(raw)
 
 
+class TcpResponseParser:
+    """Find the answer to one Modbus TCP request in the bytes of a link.
+
+    Taken is only an answer with the transaction number and the unit of the request, and with the
+    byte count or echo that belongs to it. Everything else is passed over; `feed` never raises.
+    """
+
+    __slots__ = ("_echo", "_expected", "_search", "function", "transaction", "unit")
+
+    def __init__(self, request: bytes) -> None:
+        self.transaction, protocol, length = struct.unpack(">HHH", request[:_MBAP].ljust(_MBAP))
+        body = request[_MBAP:]
+        if protocol or length != len(body):
+            raise ValueError(f"not a Modbus TCP request: {request.hex(' ')}")
+        rtu = RtuResponseParser(_with_crc(body))
+        self.unit, self.function = rtu.unit, rtu.function
+        self._echo = body[2:6] if self.function == WRITE_MULTIPLE else b""
+        normal = 6 if self._echo else 3 + rtu.byte_count
+        head = bytes((self.unit, self.function))
+        refused = bytes((self.unit, self.function | EXCEPTION_BIT))
+        start = struct.pack(">HH", self.transaction, 0)
+        # What the frames that can be the answer begin with, and how long each is.
+        self._expected = {
+            start + struct.pack(">H", normal) + head: _MBAP + normal,
+            start + struct.pack(">H", 3) + refused: _MBAP + 3,
+        }
+        self._search = StreamSearch(start[0], _MBAP + 2, self._length_at, self._valid)
+
+    def __len__(self) -> int:
+        """Bytes held for an answer that is not complete yet."""
+        return len(self._search)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes and return the expected answers that they complete."""
+        return [_tcp_frame(raw) for raw in self._search.feed(data)]
+
+    def is_answer(self, frame: Frame) -> bool:
+        """Whether `frame`, found otherwise, is an answer that `feed` would return."""
+        return self._length_at(frame.raw, 0) == len(frame.raw) and self._valid(frame.raw)
+
+    def _length_at(self, buffer: bytes | bytearray, start: int) -> int:
+        return self._expected.get(bytes(buffer[start : start + _MBAP + 2]), 0)
+
+    def _valid(self, raw: bytes) -> bool:
+        # There is no checksum: byte count and echo must fit as well.
+        if raw[7] & EXCEPTION_BIT:
+            return True
+        if self._echo:
+            return raw[8:] == self._echo
+        return raw[8] == len(raw) - 9
+
+
+def _tcp_frame(raw: bytes) -> Frame:
+    frame = _frame(raw[_MBAP:] + b"\0\0")
+    transaction = int.from_bytes(raw[:2], "big")
+    return Frame(frame.unit, frame.function, frame.data, frame.exception, raw, transaction)
+
+
 def _counted(function: int) -> bool:
     """Functions whose answer starts with a byte count."""
     return function in (0x01, 0x02, 0x03, 0x04, 0x11, 0x17)
@@ -214,6 +305,15 @@ def _any_length(data: bytes, start: int) -> int:
     return _WRITE_ECHO_FRAME if function in (0x05, 0x06, 0x0F, 0x10) else 0
 
 
+def answer_at(data: bytes, start: int = 0) -> Frame | None:
+    """The sound RTU answer of whatever unit that starts there; None when there is none."""
+    length = _any_length(data, start) if start + _HEADER <= len(data) else 0
+    raw = data[start : start + length]
+    if length and len(raw) == length <= MAX_FRAME and _sound(raw):
+        return _frame(raw)
+    return None
+
+
 def scan(data: bytes) -> tuple[list[Frame], bytes]:
     """All sound answers of whatever unit in `data`, and the bytes that belong to none.
 
@@ -223,12 +323,30 @@ def scan(data: bytes) -> tuple[list[Frame], bytes]:
     rest = bytearray()
     start = 0
     while start < len(data):
-        length = _any_length(data, start) if start + _HEADER <= len(data) else 0
-        raw = data[start : start + length]
-        if length and len(raw) == length <= MAX_FRAME and _sound(raw):
-            frames.append(_frame(raw))
-            start += length
+        frame = answer_at(data, start)
+        if frame:
+            frames.append(frame)
+            start += len(frame.raw)
         else:
             rest.append(data[start])
             start += 1
     return frames, bytes(rest)
+
+
+def scan_tcp(data: bytes) -> list[Frame]:
+    """All answers in `data` that look like Modbus TCP, whatever unit and transaction.
+
+    For telling what arrived instead of the answer. Without a checksum a frame is told by the
+    protocol number and by a length that fits its function.
+    """
+    frames: list[Frame] = []
+    start = 0
+    while start + _MBAP + 3 <= len(data):
+        protocol, length = struct.unpack(">HH", data[start + 2 : start + _MBAP])
+        end = start + _MBAP + length
+        if protocol == 0 and end <= len(data) and length + 2 == _any_length(data, start + _MBAP):
+            frames.append(_tcp_frame(data[start:end]))
+            start = end
+        else:
+            start += 1
+    return frames

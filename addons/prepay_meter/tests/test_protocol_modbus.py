@@ -163,6 +163,6 @@ def test_bad_ranges():
     for address, registers in [(0, []), (0, [0] * 124), (0xFFFF, [0, 0]), (0, [65536]), (0, [-1])]:
         with pytest.raises(ValueError, match="register"):
             modbus.write_registers_request(1, address, registers)
-    for request in (b"", bytes(8), modbus._with_crc(bytes((1, 4, 0, 0, 0, 1)))):
+    for request in (b"", bytes(8), modbus._with_crc(bytes((1, 2, 0, 0, 0, 1)))):
         with pytest.raises(ValueError, match=r"request|not supported"):
             modbus.RtuResponseParser(request)
