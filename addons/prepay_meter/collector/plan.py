@@ -6,7 +6,6 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from decimal import Decimal
 
 from ..protocols import values
 from .config import Point, Profile
@@ -170,7 +169,7 @@ def _bcd_clock(data: bytes, channel: str) -> Value:
     year = digits[5] if len(digits) < 7 else digits[6] * 100 + digits[5]
     if len(digits) == 7 and digits[6] < 19:  # the century came first
         year = digits[5] * 100 + digits[6]
-    return datetime(
+    return datetime(  # noqa: DTZ001 - the meter's local time
         year if year > 99 else 2000 + year, digits[4], digits[3], digits[2], digits[1], digits[0]
     )
 
@@ -180,4 +179,4 @@ def _binary_clock(data: bytes) -> Value:
     if len(data) != 8:
         raise ValueError(f"{len(data)} bytes instead of 8")
     second, minute, hour, _week, day, month, _zero, year = data
-    return datetime(2000 + year, month, day, hour, minute, second)
+    return datetime(2000 + year, month, day, hour, minute, second)  # noqa: DTZ001 - as above

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from . import config, metrics, settings
+from . import config, metrics
 from .link import Link
 from .sink import Sink
 from .spool import Spool

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
-from datetime import timedelta
 
-from . import config
 from .link import GatewayOffline
-from .store import Store, utcnow
+from .service import REACHABLE
+from .sink import Sink
+from .store import Store
 from .worker import GatewayWorker
-
-_logger = logging.getLogger(__name__)
 
 #: Longer than any sweep of one bus; a crashed sweep frees its gateways after this time.
 LEASE_SECONDS = 300
+ALL = 1_000_000
 
 
 def sweep(conninfo: dict) -> int:
@@ -29,37 +27,32 @@ def sweep(conninfo: dict) -> int:
 
 async def _sweep(conninfo: dict) -> int:
     store = Store(conninfo)
+    sink = Sink(Store(conninfo, staging=True))
     owner = f"sweep:{socket.gethostname()}:{os.getpid()}"
+    writing = asyncio.create_task(sink.run())
     try:
-        gateways = await store.load()
-        mine = await store.lease(
-            [gateway.state_id for gateway in gateways.values()], owner, LEASE_SECONDS
-        )
-        served = [gateway for gateway in gateways.values() if gateway.state_id in mine]
-        commands = await store.due_commands([gateway.id for gateway in served])
-        counts = await asyncio.gather(
-            *(_sweep_gateway(gateway, store, commands) for gateway in served)
-        )
-        return sum(counts)
+        taken = await store.take(owner, LEASE_SECONDS, REACHABLE, ALL)
+        gateways = await store.load(await store.gateways_of(taken))
+        workers = {key: GatewayWorker(item, store, sink) for key, item in gateways.items()}
+        for command in await store.due_commands(list(workers)):
+            workers[command.gateway_id].add_command(command)
+        for task in await store.due_tasks(list(workers)):
+            workers[task.gateway_id].add_task(task)
+        await asyncio.gather(*(_serve(worker) for worker in workers.values()))
+        return sum(worker.polls + worker.misses for worker in workers.values())
     finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
         await store.release(owner)
         await store.close()
+        await sink.store.close()
 
 
-async def _sweep_gateway(gateway: config.Gateway, store: Store, commands) -> int:
-    worker = GatewayWorker(gateway, store)
-    polled = 0
+async def _serve(worker: GatewayWorker) -> None:
+    """What is due on one gateway; one that is away says so and waits for the next sweep."""
     try:
-        for command in commands:
-            if command.gateway_id == gateway.id:
-                await worker.execute(command)
-        now = utcnow()
-        for meter in gateway.meters.values():
-            if meter.last_at is None or meter.last_at + timedelta(seconds=meter.interval) <= now:
-                await worker.poll(meter)
-                polled += 1
+        await worker.run_due()
     except GatewayOffline as error:
-        await store.gateway_state(gateway, False, str(error))
+        worker.lost(error)
     finally:
-        await worker.link.close()
-    return polled
+        worker.link.close()

@@ -172,6 +172,12 @@ class GatewayWorker:
         finally:
             self.link.close()
 
+    async def run_due(self) -> None:
+        """Do what waits now and what is due now, then return."""
+        until = self._loop.time()
+        while self.waiting or self.schedule.next(until)[0] is not None:
+            await self.step()
+
     async def step(self) -> None:
         """Do the most urgent thing, or wait for one."""
         if not self._may_serve():
@@ -522,9 +528,15 @@ class GatewayWorker:
         self.sink.put_gateway(self.gateway, True, clear={"gateway_offline"})
 
     async def _lost(self, error: GatewayOffline) -> None:
-        """The gateway is away: say so once, wait longer and longer, with jitter against storms."""
+        """The gateway is away: wait longer and longer, with jitter against storms."""
+        self.lost(error)
         if not self.gateway.dials_in:
             self.link.close()
+            pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
+            await asyncio.sleep(pause)
+
+    def lost(self, error: GatewayOffline) -> None:
+        """Say once that the gateway is away."""
         self._failures += 1
         if self.online is not False:
             self.online = False
@@ -532,9 +544,6 @@ class GatewayWorker:
                 "gateway_offline", str(error), gateway_id=self.gateway.id, severity="alarm"
             )
             self.sink.put_gateway(self.gateway, False, str(error), [event])
-        if not self.gateway.dials_in:
-            pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
-            await asyncio.sleep(pause)
 
 
 _ARROWS = {"out": ">", "in": "<", "note": "!"}
