@@ -11,11 +11,12 @@ from .results import Event, PollResult
 
 #: Events that an accepted reading clears.
 QUALITY = frozenset({"decrease", "spike", "clock"})
+_NONE: frozenset[str] = frozenset()
 
 
 def judge(
     meter: Meter, result: PollResult, registers: dict[str, int], now: datetime
-) -> tuple[list[Event], set[str]]:
+) -> tuple[list[Event], frozenset[str]]:
     """Put accepted registers into ``result.readings``, doubtful ones into ``result.held``.
 
     :return: events, and the kinds of events that are over
@@ -24,7 +25,7 @@ def judge(
     billed = BILLED[profile.medium]
     if billed not in registers:
         result.readings = [(REGISTERS[code], value) for code, value in registers.items()]
-        return [], set()
+        return [], _NONE
     value = registers[billed]
     doubt = quality.judge(
         meter.last_value,
@@ -39,7 +40,7 @@ def judge(
         result.readings = [(REGISTERS[code], number) for code, number in registers.items()]
         if meter.last_at is None or result.at > meter.last_at:
             meter.last_value, meter.last_at = value, result.at
-        return [], set(QUALITY)
+        return [], QUALITY
     # One doubtful register puts the whole answer in doubt.
     result.held.append(
         {
@@ -53,4 +54,4 @@ def judge(
             "detail": doubt.detail,
         }
     )
-    return [Event(doubt.rule, doubt.detail, meter_id=meter.id, severity="alarm")], set()
+    return [Event(doubt.rule, doubt.detail, meter_id=meter.id, severity="alarm")], _NONE

@@ -284,14 +284,14 @@ class GatewayWorker:
         result.values = found
         events, over = judge(meter, result, registers, now)
         self._weigh(meter, result, events)
-        over |= COMMUNICATION
-        if found.get("relay") and found["relay"] == meter.desired:
-            over |= RELAY
-        raised = {event.kind for event in events}
-        closing = (over & meter.open_events) - raised
-        self.sink.put(result, events, clear=closing, done=done)
-        if raised or closing:
+        closing = raised = frozenset()
+        if events or meter.open_events:
+            if found.get("relay") and found["relay"] == meter.desired:
+                over = over | RELAY
+            raised = {event.kind for event in events}
+            closing = ((over | COMMUNICATION) & meter.open_events) - raised
             meter.open_events = (meter.open_events - closing) | raised
+        self.sink.put(result, events, clear=closing, done=done)
 
     def _weigh(self, meter: Meter, result: PollResult, events: list[Event]) -> None:
         """What the values say of the relay, and what contradicts it."""

@@ -101,7 +101,7 @@ class PrepayMeterProfile(models.Model):
         default=600,
         help="DL/T 645: the meter refuses a relay command after this time; 0 sends no limit.",
     )
-    note = fields.Text(string="Notes")
+    note = fields.Text(string="Notes", translate=True)
     meter_count = fields.Integer(compute="_compute_meter_count")
 
     _code_unique = models.Constraint("UNIQUE (code)", "Another meter profile has this code.")
@@ -125,6 +125,12 @@ class PrepayMeterProfile(models.Model):
         result = super().write(vals)
         self.env["prepay.gateway"]._notify_collector()
         return result
+
+    def _controls_changed(self):
+        """Collectors load the profiles anew; who sets the parameters of their meters may change."""
+        self.env["prepay.gateway"]._notify_collector()
+        meters = self.env["prepay.meter"].sudo().search([("profile_id", "in", self.ids)])
+        self.env["prepay.meter.parameter"]._judge_again(meters)
 
     def copy_data(self, default=None):
         data = super().copy_data(default)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 KINDS = ("imei", "iccid", "ascii", "hex")
-WHEN = ("connect", "packet", "both")
+REGISTRATIONS = ("connect", "each", "both")
+"""When a DTU registers: on connecting, before each packet, or both."""
 
 PING = b"ping"
 """Heartbeat of some DTUs; others send whatever bytes they are set to."""
@@ -45,6 +46,30 @@ def identity_to_wire(kind: str, identity: str) -> bytes:
             f"iccid, 4 to {MAX_IDENTITY} characters or bytes for the others"
         )
     return raw
+
+
+def heartbeat_to_wire(text: str) -> bytes:
+    """Bytes of a heartbeat as it is set: text such as `ping`, or bytes as `hex:00FF`.
+
+    >>> heartbeat_to_wire("hex:00FF")
+    b'\\x00\\xff'
+
+    :raises ValueError: no hex digits, or characters outside ASCII
+    """
+    if text[:4].lower() == "hex:":
+        return bytes.fromhex(text[4:])
+    return text.encode("ascii")
+
+
+def foreign(identity: bytes, registration: str, heartbeat: bytes = b"") -> tuple[bytes, ...]:
+    """What of a DTU's own bytes can lie between the pieces of an answer, for `Cleaner`.
+
+    :raises ValueError: unknown `registration`
+    """
+    if registration not in REGISTRATIONS:
+        raise ValueError(f"unknown registration {registration!r}, expected connect, each or both")
+    packets = (heartbeat,) if registration == "connect" else (heartbeat, identity)
+    return tuple(packet for packet in packets if len(packet) >= MIN_FOREIGN)
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,1 +1,3 @@
 from . import prepay_meter_relay_wizard
+from . import prepay_meter_probe_wizard
+from . import prepay_download
