@@ -18,7 +18,7 @@ from functools import lru_cache
 import psycopg
 import uvloop
 
-from .devices import crc16
+from tests.support.wire import crc16
 
 COPY = "COPY prepay_reading_data (read_at, meter_id, channel, value, source) FROM STDIN"
 BATCH_S = 0.25

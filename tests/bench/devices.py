@@ -21,6 +21,8 @@ from pathlib import Path
 
 import uvloop
 
+from tests.support.wire import crc16
+
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = 248
 #: The switch of a DDSY1352 shows force control, closed.
@@ -40,22 +42,6 @@ def energy(unit: int) -> int:
 def is_dead(link: int, unit: int, share: float) -> bool:
     """The same units in each process: spread evenly by a multiplicative hash."""
     return (link * UNITS + unit) * 2654435761 % 2**32 < share * 2**32
-
-
-def crc16(data: bytes) -> bytes:
-    crc = 0xFFFF
-    for byte in data:
-        crc = crc >> 8 ^ CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc.to_bytes(2, "little")
-
-
-def _crc_entry(value: int) -> int:
-    for _bit in range(8):
-        value = value >> 1 ^ (0xA001 if value & 1 else 0)
-    return value
-
-
-CRC_TABLE = tuple(_crc_entry(value) for value in range(256))
 
 
 def registers(unit: int, address: int, count: int) -> bytes:
