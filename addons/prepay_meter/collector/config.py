@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -87,6 +87,8 @@ class Meter:
     trace_until: datetime | None = None
     overload_w: int = 0
     malicious_step_w: int = 0
+    verified_until: date | None = None
+    baseline_at: datetime | None = None
     load: object = None
     quality: object = None
 
