@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Domain
 from odoo.sql_db import connection_info_for
+from odoo.tools import split_every
 
 from .. import lost
 from ..big_integer import BigInteger
@@ -358,7 +359,9 @@ class PrepayMeter(models.Model):
                     ", ".join(alone.mapped("number")),
                 )
             )
-        self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, self.ids))])
+        # A notification carries at most 8,000 bytes.
+        for part in split_every(700, self.ids):
+            self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, part))])
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
