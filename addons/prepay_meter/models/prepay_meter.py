@@ -24,6 +24,7 @@ COLLECTOR_FIELDS = {
     "password",
     "trace_until",
     "overload_w",
+    "verified_until",
     "malicious_step_w",
     "location_id",
 }
@@ -97,6 +98,11 @@ class PrepayMeter(models.Model):
         string="Malicious Load Step (W)",
         tracking=True,
         help="A sudden rise by at least this power, of a resistive load, is a malicious load; 0 for no limit.",
+    )
+    verified_until = fields.Date(
+        string="Verified Until",
+        tracking=True,
+        help="Last day of the legal verification (检定有效期). Readings after it are marked.",
     )
     is_protected = fields.Boolean(
         string="Guaranteed Supply",
