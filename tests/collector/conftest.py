@@ -11,7 +11,7 @@ from tests.support.database import clone_database, drop
 @pytest.fixture(scope="session")
 def addons():
     """The collector's modules, imported as Odoo's command does."""
-    import odoo.addons  # noqa: PLC0415 - only where it is needed
+    import odoo.addons
 
     for path in os.environ["PREPAY_ADDONS_PATH"].split(","):
         if path not in odoo.addons.__path__:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import psycopg
 import pytest
 
-AT = datetime(2026, 11, 1, 8, 0, 0)
+AT = datetime(2026, 11, 1, 8, 0, 0)  # noqa: DTZ001 - naive UTC
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_many_results_one_transaction_and_repetition_is_harmless(parts, run):
     assert electrical == [(700,)] * 3
 
 
-def test_a_result_that_cannot_be_stored_does_not_hold_up_the_others(parts, run):
+def test_a_result_that_cannot_be_stored_does_not_hold_up_the_others(parts, run, caplog):
     async def work():
         meter, other = (await parts.meters())[:2]
         sink = parts.make()
@@ -94,6 +94,8 @@ def test_a_result_that_cannot_be_stored_does_not_hold_up_the_others(parts, run):
     meter, dropped = run(work)
     assert len(stored(parts, meter)) == 20
     assert dropped == 1
+    assert "cannot be stored" in caplog.text
+    caplog.clear()
 
 
 def test_while_the_database_is_away_results_wait_on_disk_in_order(parts, run, tmp_path):
