@@ -196,7 +196,9 @@ def _named_days(word: str) -> list[int]:
 
 
 def _words(text: str) -> list[str]:
-    return re.sub(r"[,;，；：]", lambda found: ":" if found[0] == "：" else " ", text.lower()).split()
+    return re.sub(
+        r"[,;，；：]", lambda found: ":" if found[0] == "：" else " ", text.lower()
+    ).split()
 
 
 def _timed(words: list[str], known: dict, problem: str) -> list[list]:

@@ -238,7 +238,9 @@ class _Parameter:
         place = min(self.row["attempts"], len(RETRY_AFTER) - 1)
         await self._write(state, detail, RETRY_AFTER[place], shown)
 
-    async def _write(self, state: str, detail: str, wait: float | None, shown: Shown | None) -> None:
+    async def _write(
+        self, state: str, detail: str, wait: float | None, shown: Shown | None
+    ) -> None:
         row, meter = self.row, self.meter
 
         async def work(connection):

@@ -195,7 +195,8 @@ class PrepayGateway(models.Model):
     def copy_data(self, default=None):
         data = super().copy_data(default)
         for gateway, vals in zip(self, data):
-            vals["name"] = self.env._("%s (copy)", gateway.name)
+            if "name" not in (default or {}):
+                vals["name"] = self.env._("%s (copy)", gateway.name)
         return data
 
     def action_open_meters(self):

@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Domain
 from odoo.sql_db import connection_info_for
+from odoo.tools import split_every
 
 from .. import lost
 from ..big_integer import BigInteger
@@ -23,6 +24,7 @@ COLLECTOR_FIELDS = {
     "password",
     "trace_until",
     "overload_w",
+    "verified_until",
     "malicious_step_w",
     "location_id",
 }
@@ -96,6 +98,11 @@ class PrepayMeter(models.Model):
         string="Malicious Load Step (W)",
         tracking=True,
         help="A sudden rise by at least this power, of a resistive load, is a malicious load; 0 for no limit.",
+    )
+    verified_until = fields.Date(
+        string="Verified Until",
+        tracking=True,
+        help="Last day of the legal verification (检定有效期). Readings after it are marked.",
     )
     is_protected = fields.Boolean(
         string="Guaranteed Supply",
@@ -358,7 +365,9 @@ class PrepayMeter(models.Model):
                     ", ".join(alone.mapped("number")),
                 )
             )
-        self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, self.ids))])
+        # A notification carries at most 8,000 bytes.
+        for part in split_every(700, self.ids):
+            self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, part))])
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
