@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 ADDON = Path(__file__).resolve().parents[2] / "addons" / "prepay_meter"
-sys.path.insert(0, str(ADDON))
+sys.path.append(str(ADDON))
 
 from protocols import acrel4g, cjt188, dlt645, dtu, exchange, modbus, mqtt_forms  # noqa: E402
 
