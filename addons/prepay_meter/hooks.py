@@ -23,6 +23,8 @@ def uninstall_hook(env):
         env,
         "prepay_meter_event",
         "prepay_reading_hold",
+        "prepay_meter_credit",
+        "prepay_meter_parameter",
         "prepay_meter_command",
         "prepay_meter",
         "prepay_meter_state",

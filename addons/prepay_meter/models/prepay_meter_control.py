@@ -154,7 +154,8 @@ class PrepayMeterControl(models.Model):
         if len(words) != wanted:
             if wanted:
                 return self.env._(
-                    "it needs %s register or data identifier. Enter it in hexadecimal digits.", wanted
+                    "it needs %s register or data identifier. Enter it in hexadecimal digits.",
+                    wanted,
                 )
             return self.env._("it needs no address. Leave the address empty.")
         for word in words:

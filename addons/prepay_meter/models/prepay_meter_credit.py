@@ -28,9 +28,7 @@ class PrepayMeterCredit(models.Model):
     location_id = fields.Many2one(related="meter_id.location_id", store=True, index=True)
     company_id = fields.Many2one(related="meter_id.company_id", store=True, index=True)
     series = fields.Integer(required=True, default=1, readonly=True, aggregator=None)
-    number = fields.Integer(
-        string="Purchase Number", required=True, readonly=True, aggregator=None
-    )
+    number = fields.Integer(string="Purchase Number", required=True, readonly=True, aggregator=None)
     amount_fen = BigInteger(string="Amount (fen)", required=True, readonly=True, aggregator=None)
     amount = fields.Float(string="Amount (CNY)", compute="_compute_amount", digits=(16, 2))
     origin = fields.Selection(
