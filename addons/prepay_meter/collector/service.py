@@ -16,6 +16,7 @@ import psycopg
 import uvloop
 
 from . import config, metrics
+from .late import LateData
 from .link import Link
 from .sink import Sink
 from .spool import Spool
@@ -55,6 +56,7 @@ class Collector:
         self.store = Store(conninfo)
         spool = options.spool / "readings.spool" if options.spool else None
         self.sink = Sink(Store(conninfo, staging=True), Spool(spool, options.spool_limit))
+        self.late = LateData(self.sink)
         self.workers: dict[int, GatewayWorker] = {}
         self.health_address = ""
         self._tasks: dict[int, asyncio.Task] = {}
@@ -75,7 +77,10 @@ class Collector:
         if self.options.health:
             runner = await metrics.serve(self, *self.options.health)
             self.health_address = "{}:{}".format(*runner.addresses[0][:2])
-        writing = asyncio.create_task(self._supervised(self.sink.run), name="sink")
+        writing = [
+            asyncio.create_task(self._supervised(loop), name=loop.__qualname__)
+            for loop in (self.late.run, self.sink.run)
+        ]
         loops = [
             asyncio.create_task(self._supervised(loop), name=loop.__name__)
             for loop in (
@@ -90,7 +95,7 @@ class Collector:
             await asyncio.gather(*loops)
         finally:
             await _cancel([*loops, *self._tasks.values()])
-            await _cancel([writing])
+            await _cancel(writing)
             if runner is not None:
                 await runner.cleanup()
             try:
@@ -263,7 +268,7 @@ class Collector:
     def _start(self, gateway: config.Gateway) -> GatewayWorker:
         if gateway.id in self.workers:
             return self.workers[gateway.id]
-        worker = GatewayWorker(gateway, self.store, self.sink, self.may_serve)
+        worker = GatewayWorker(gateway, self.store, self.sink, self.late, self.may_serve)
         self.workers[gateway.id] = worker
         self._tasks[gateway.id] = asyncio.create_task(worker.run(), name=gateway.name)
         self._fetch.set()

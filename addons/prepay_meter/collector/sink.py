@@ -41,7 +41,7 @@ class Sink:
 
     def __init__(self, store: Store, spool: Spool | None = None) -> None:
         self.store = store
-        self.spool = spool or Spool(None, 256 << 20)
+        self.spool = Spool(None, 256 << 20) if spool is None else spool
         self.away = False
         self.stored_polls = 0
         self.dropped = 0

@@ -26,7 +26,22 @@ class ResCompany(models.Model):
         default=3,
         help="After so many the supply stays off until a person decides.",
     )
+    prepay_meter_lost_hours = fields.Integer(
+        string="Meter Lost After (h)",
+        default=24,
+        help="A meter that has not answered for so long is listed as lost.",
+    )
+    prepay_gateway_lost_minutes = fields.Integer(
+        string="Gateway Lost After (min)",
+        default=15,
+        help="A gateway that has been silent for so long is listed as lost.",
+    )
+
     _prepay_recovery_range = models.Constraint(
         "CHECK (prepay_recovery_minutes BETWEEN 1 AND 1440 AND prepay_recoveries_per_hour BETWEEN 0 AND 6)",
         "The pause after an overload must lie between 1 minute and one day, the recoveries between 0 and 6.",
+    )
+    _prepay_lost_range = models.Constraint(
+        "CHECK (prepay_meter_lost_hours > 0 AND prepay_gateway_lost_minutes > 0)",
+        "The times after which meters and gateways are lost must be longer than zero.",
     )

@@ -12,3 +12,9 @@ class ResConfigSettings(models.TransientModel):
     prepay_recoveries_per_hour = fields.Integer(
         related="company_id.prepay_recoveries_per_hour", readonly=False
     )
+    prepay_meter_lost_hours = fields.Integer(
+        related="company_id.prepay_meter_lost_hours", readonly=False
+    )
+    prepay_gateway_lost_minutes = fields.Integer(
+        related="company_id.prepay_gateway_lost_minutes", readonly=False
+    )
