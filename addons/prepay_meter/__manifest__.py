@@ -30,6 +30,8 @@
         "views/prepay_gateway_views.xml",
         "views/prepay_meter_profile_views.xml",
         "views/prepay_meter_relay_wizard_views.xml",
+        "views/prepay_meter_parameter_views.xml",
+        "views/prepay_meter_credit_views.xml",
         "views/res_config_settings_views.xml",
         "views/prepay_meter_menus.xml",
     ],

@@ -25,6 +25,8 @@ def uninstall_hook(env):
         "prepay_meter_frame",
         "prepay_meter_probe",
         "prepay_reading_hold",
+        "prepay_meter_credit",
+        "prepay_meter_parameter",
         "prepay_meter_command",
         "prepay_meter",
         "prepay_meter_state",

@@ -61,11 +61,19 @@ async def read_relay(meter: Meter, ask: Ask) -> dict[str, Value]:
 async def read_blocks(meter: Meter, blocks: tuple[Block, ...], ask: Ask) -> dict[str, Value]:
     """Values of the given blocks by channel.
 
+    A type describes more than each of its meters has: a refused block is left out when none of its
+    points is read at each poll.
+
     :raises NoReply: see `read`
     """
     found: dict[str, Value] = {}
     for block in blocks:
-        data = await read_block(meter, block, ask)
+        try:
+            data = await read_block(meter, block, ask)
+        except NoReply as error:
+            if error.outcome is Outcome.EXCEPTION and not any(p.frequent for p in block.points):
+                continue
+            raise
         try:
             plan.decode(meter.profile, block, data, found)
         except ValueError as error:
@@ -127,6 +135,8 @@ async def write_relay(meter: Meter, target: str, now: datetime, ask: Ask) -> Non
     control = profile.controls.get(target)
     if control is None:
         raise NoReply(Outcome.EXCEPTION, f"the profile has no control “{target}”")
+    if not control.writable:
+        raise NoReply(Outcome.EXCEPTION, f"the profile does not release the control “{target}”")
     if profile.protocol == "dlt645":
         until = None
         if profile.validity:

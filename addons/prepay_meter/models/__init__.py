@@ -10,6 +10,7 @@ from . import prepay_meter
 from . import prepay_meter_command
 from . import prepay_meter_parameter
 from . import prepay_meter_credit
+from . import prepay_load_guard
 from . import prepay_meter_event
 from . import prepay_meter_frame
 from . import prepay_meter_probe

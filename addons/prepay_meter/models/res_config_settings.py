@@ -5,6 +5,13 @@ class ResConfigSettings(models.TransientModel):
     _inherit = "res.config.settings"
 
     prepay_poll_minutes = fields.Float(related="company_id.prepay_poll_minutes", readonly=False)
+    prepay_load_guard = fields.Selection(related="company_id.prepay_load_guard", readonly=False)
+    prepay_recovery_minutes = fields.Integer(
+        related="company_id.prepay_recovery_minutes", readonly=False
+    )
+    prepay_recoveries_per_hour = fields.Integer(
+        related="company_id.prepay_recoveries_per_hour", readonly=False
+    )
     prepay_meter_lost_hours = fields.Integer(
         related="company_id.prepay_meter_lost_hours", readonly=False
     )

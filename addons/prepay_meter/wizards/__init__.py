@@ -1,4 +1,6 @@
 from . import prepay_meter_relay_wizard
+from . import prepay_meter_parameter_wizard
+from . import prepay_meter_credit_wizard
 from . import prepay_meter_probe_wizard
 from . import prepay_download
 from . import prepay_meter_profile_import_line
