@@ -7,7 +7,7 @@
     "license": "LGPL-3",
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
-        "python": ["aiohttp", "psycopg", "pymodbus", "uvloop"],
+        "python": ["aiohttp", "openpyxl", "psycopg", "pymodbus", "uvloop", "xlsxwriter"],
     },
     "data": [
         "security/prepay_groups.xml",
@@ -26,6 +26,7 @@
         "views/prepay_gateway_views.xml",
         "views/prepay_meter_profile_views.xml",
         "views/prepay_meter_relay_wizard_views.xml",
+        "views/prepay_site_import_wizard_views.xml",
         "views/res_config_settings_views.xml",
         "views/prepay_meter_menus.xml",
     ],
