@@ -7,7 +7,7 @@
     "license": "LGPL-3",
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
-        "python": ["aiohttp", "psycopg", "pymodbus", "uvloop"],
+        "python": ["aiohttp", "openpyxl", "psycopg", "pymodbus", "uvloop", "xlsxwriter"],
     },
     "data": [
         "security/prepay_groups.xml",
@@ -32,6 +32,7 @@
         "views/prepay_meter_relay_wizard_views.xml",
         "views/prepay_meter_parameter_views.xml",
         "views/prepay_meter_credit_views.xml",
+        "views/prepay_site_import_wizard_views.xml",
         "views/res_config_settings_views.xml",
         "views/prepay_meter_menus.xml",
     ],
