@@ -241,13 +241,17 @@ def drop_tables(cr) -> None:
 
 def channel_code(column: SQL) -> SQL:
     """SQL of the channel code that Odoo shows, from the number that is stored."""
-    cases = SQL(" ").join(SQL("WHEN %s THEN %s", number, code) for code, number in REGISTERS.items())
+    cases = SQL(" ").join(
+        SQL("WHEN %s THEN %s", number, code) for code, number in REGISTERS.items()
+    )
     return SQL("CASE %s %s END", column, cases)
 
 
 def channel_number(column: SQL) -> SQL:
     """SQL of the number that is stored, from the code that Odoo shows."""
-    cases = SQL(" ").join(SQL("WHEN %s THEN %s", code, number) for code, number in REGISTERS.items())
+    cases = SQL(" ").join(
+        SQL("WHEN %s THEN %s", code, number) for code, number in REGISTERS.items()
+    )
     return SQL("CASE %s %s END", column, cases)
 
 

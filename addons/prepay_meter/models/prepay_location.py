@@ -44,6 +44,14 @@ class PrepayLocation(models.Model):
     )
     parent_path = fields.Char(index=True)
     child_ids = fields.One2many("prepay.location", "parent_id", string="Contains")
+    building_id = fields.Many2one(
+        "prepay.location",
+        compute="_compute_building_id",
+        recursive=True,
+        store=True,
+        index=True,
+        help="The building the place belongs to; of a place without one, the project.",
+    )
     company_id = fields.Many2one(
         "res.company",
         compute="_compute_company_id",
@@ -89,6 +97,15 @@ class PrepayLocation(models.Model):
             if above and location.kind in ("floor", "room", "public"):
                 names.append(above.name)
             location.display_name = " · ".join(name for name in names if name)
+
+    @api.depends("kind", "parent_id.building_id")
+    def _compute_building_id(self):
+        for location in self:
+            above = location.parent_id.building_id
+            if location.kind == "building" or not above:
+                location.building_id = location
+            else:
+                location.building_id = above
 
     @api.depends("parent_id.company_id")
     def _compute_company_id(self):

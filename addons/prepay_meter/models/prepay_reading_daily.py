@@ -189,4 +189,5 @@ class PrepayReadingDaily(models.Model):
         changes, the next day that has readings is marked.
         """
         self.env.cr.execute(_ROLL_UP, {"limit": limit})
+        self.invalidate_model()
         return self.env.cr.fetchone()[0]

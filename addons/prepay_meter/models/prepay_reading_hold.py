@@ -191,6 +191,8 @@ class PrepayReadingHold(models.Model):
         reading = self.env["prepay.reading"]
         before = reading._neighbour(self.meter_id, channel, at, before=True)
         after = reading._neighbour(self.meter_id, channel, at, before=False)
+        if before is None and channel == self.channel and self.previous_value:
+            before = self.previous_at or self.first_at, self.previous_value
         if after and after[0] == at:
             raise UserError(
                 self.env._(
@@ -325,7 +327,6 @@ class PrepayReadingHold(models.Model):
                 ("meter_id", "=", self.meter_id.id),
                 ("channel", "=", self.channel),
                 ("day", ">=", first),
-                ("day", "<=", start_at.date()),
             ]
         )
         if not days:

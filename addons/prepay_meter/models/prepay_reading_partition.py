@@ -188,9 +188,9 @@ class PrepayReadingPartition(models.Model):
         cr = self.env.cr
         bound = self._compact_bound()
         for _kind, name, month, attached in storage.partitions(cr, "raw"):
-            if attached and storage.next_month(month) <= bound:
-                if not self._compact_month(name, month):
-                    return False
+            due = attached and storage.next_month(month) <= bound
+            if due and not self._compact_month(name, month):
+                return False
         return self._compact_default(bound)
 
     @api.model
@@ -221,7 +221,9 @@ class PrepayReadingPartition(models.Model):
         self.env.cr.execute("SELECT to_regclass(%s)", [target])
         if self.env.cr.fetchone()[0]:
             return
-        self.env.cr.execute("DELETE FROM prepay_reading_compaction; DELETE FROM prepay_reading_late")
+        self.env.cr.execute(
+            "DELETE FROM prepay_reading_compaction; DELETE FROM prepay_reading_late"
+        )
         self.env.cr.execute(
             SQL(
                 """
@@ -264,9 +266,7 @@ class PrepayReadingPartition(models.Model):
     @api.model
     def _copy(self, name, target, where):
         """Copy readings into arrays; return number and checksum of what was written."""
-        copy = SQL(
-            _COPY, target=SQL.identifier(target), name=SQL.identifier(name), where=where
-        )
+        copy = SQL(_COPY, target=SQL.identifier(target), name=SQL.identifier(name), where=where)
         self.env.cr.execute(SQL("%s %s", copy, SQL(_SUM, SQL(_COPIED))))
         return self.env.cr.fetchone()
 
@@ -429,4 +429,3 @@ class PrepayReadingPartition(models.Model):
             if attached and storage.next_month(month) <= bound:
                 storage.detach(self.env.cr, kind, name)
                 _logger.info("Readings of %s are archived", name)
-

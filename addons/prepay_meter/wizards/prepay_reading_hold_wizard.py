@@ -89,7 +89,9 @@ class PrepayReadingHoldWizard(models.TransientModel):
             self.action == "correct" or (self.action == "estimate" and self.method == "person")
         ):
             raise UserError(
-                self.env._("%s held readings are chosen. Enter values for one at a time.", len(holds))
+                self.env._(
+                    "%s held readings are chosen. Enter values for one at a time.", len(holds)
+                )
             )
         for hold in holds:
             if hold.state != "held":
