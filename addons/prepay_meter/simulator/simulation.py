@@ -13,12 +13,16 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from . import fleet
+from .acrel4g import Acrel4gGateway
 from .checks import flag
+from .dial import DtuGateway
 from .gateway import Gateway, ListeningGateway, ModbusTcpGateway, script
 from .meter import Meter
 from .settings import new_meter
 
-KINDS: dict[str, type[Gateway]] = {kind.kind: kind for kind in (ListeningGateway, ModbusTcpGateway)}
+KINDS: dict[str, type[Gateway]] = {
+    kind.kind: kind for kind in (ListeningGateway, ModbusTcpGateway, DtuGateway, Acrel4gGateway)
+}
 SAVE_EVERY_S = 1.0
 T = TypeVar("T")
 
