@@ -50,7 +50,7 @@ def make_app(simulation: "Simulation") -> web.Application:
     POST /gateways/{name}    {"online": bool}, {"power": bool}, options of its kind, "script";
                              a name such as 4G-* changes all that match
 
-    {address} is the address of the meter, or gateway:address where that is not unique.
+    {address} is the address or number of the meter, or gateway:address where that is not unique.
     """
     routes = web.RouteTableDef()
 

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
-from math import isqrt
 from random import Random
 from zlib import crc32
 
 from .credit import DONE, REPEATED, Credit
 from .faults import Faults
-from .guard import Guard
+from .guard import Guard, power_factor
 from .load import ConstantLoad, Load
 
 CHINA = timezone(timedelta(hours=8))
@@ -316,11 +315,7 @@ class Meter:
 
     @property
     def power_factor_milli(self) -> int:
-        if not self.power_w:
-            return 1000
-        if not self.resistive_w:
-            return 950
-        return self.power_w * 1000 // isqrt(self.power_w**2 + self.reactive_var**2)
+        return power_factor(self.power_w, self.resistive_w)
 
     def phase_power_w(self, phase: int) -> int:
         """Power of phase 0, 1 or 2."""

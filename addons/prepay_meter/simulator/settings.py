@@ -246,6 +246,7 @@ def state(meter: Meter) -> dict:
     found = {
         "key": meter.key,
         "address": meter.address,
+        "number": meter.number,
         "label": meter.label,
         "protocol": meter.protocol,
         "medium": meter.medium,
