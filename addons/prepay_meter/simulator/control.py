@@ -57,8 +57,8 @@ def make_app(simulation: "Simulation") -> web.Application:
     @routes.get("/")
     async def show(request: web.Request) -> web.Response:
         meters = [state(meter) for meter in simulation.meters]
-        offline = {gateway.name for gateway in simulation.gateways.values() if not gateway.online}
-        text = page.render(meters, offline, request.headers.get("Accept-Language", ""))
+        gateways = [gateway.state() for gateway in simulation.gateways.values()]
+        text = page.render(meters, gateways, request.headers.get("Accept-Language", ""))
         return web.Response(text=text, content_type="text/html")
 
     @routes.get("/meters")
