@@ -7,7 +7,7 @@
     "license": "LGPL-3",
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
-        "python": ["aiohttp", "psycopg", "pymodbus", "uvloop"],
+        "python": ["aiohttp", "orjson", "paho-mqtt", "psycopg", "pymodbus", "uvloop"],
     },
     "data": [
         "security/prepay_groups.xml",
@@ -26,6 +26,7 @@
         "views/prepay_meter_relay_wizard_views.xml",
         "views/res_config_settings_views.xml",
         "views/prepay_meter_menus.xml",
+        "views/prepay_meter_message_views.xml",
     ],
     "demo": [
         "demo/res_users_demo.xml",

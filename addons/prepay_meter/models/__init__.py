@@ -9,6 +9,7 @@ from . import prepay_meter_state
 from . import prepay_meter
 from . import prepay_meter_command
 from . import prepay_meter_event
+from . import prepay_meter_message
 from . import prepay_reading
 from . import prepay_reading_hold
 from . import res_company
