@@ -22,6 +22,8 @@ def uninstall_hook(env):
     delete_rows(
         env,
         "prepay_meter_event",
+        "prepay_meter_frame",
+        "prepay_meter_probe",
         "prepay_reading_hold",
         "prepay_meter_command",
         "prepay_meter",

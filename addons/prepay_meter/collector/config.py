@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -87,6 +87,8 @@ class Meter:
     trace_until: datetime | None = None
     overload_w: int = 0
     malicious_step_w: int = 0
+    verified_until: date | None = None
+    baseline_at: datetime | None = None
     load: object = None
     quality: object = None
 
@@ -141,7 +143,7 @@ _POINTS = (
 _CONTROLS = "SELECT * FROM prepay_meter_control WHERE profile_id = ANY(%s)"
 _METERS = """
 SELECT m.id, m.state_id, m.number, m.address, m.profile_id, m.gateway_id, m.poll_minutes, m.password,
-       m.desired_relay, m.trace_until, m.overload_w, m.malicious_step_w, l.tz,
+       m.desired_relay, m.trace_until, m.overload_w, m.malicious_step_w, m.verified_until, l.tz,
        s.last_value, s.last_read_at, s.missed_polls, s.last_seen,
        ARRAY(SELECT kind FROM prepay_meter_event e WHERE e.meter_id = m.id AND e.cleared_at IS NULL) AS events
   FROM prepay_meter m
@@ -196,6 +198,7 @@ async def load(
             trace_until=row["trace_until"],
             overload_w=row["overload_w"] or 0,
             malicious_step_w=row["malicious_step_w"] or 0,
+            verified_until=row["verified_until"],
         )
     return gateways
 

@@ -327,9 +327,9 @@ class Acrel4gLink(DialInLink):
         if drift is not None:
             found["drift"] = drift
         covered = {point.channel for point in meter.profile.points if point.frequent}
-        if covered <= found.keys() | shown.keys():
-            self.worker.put_off(meter)
+        all_there = covered <= found.keys() | shown.keys()
         self.worker.take(meter, found, at, stored, uncertain=shown)
+        self.worker.pushed(meter, all_there)
 
     def _framed(self, exchange: Exchange) -> Exchange:
         if not isinstance(exchange, ModbusExchange):

@@ -18,8 +18,6 @@ _PACKED = {
     "i16": ("h", 1),
     "u32": ("I", 2),
     "i32": ("i", 2),
-    "u64": ("Q", 4),
-    "i64": ("q", 4),
 }
 
 Value = int | str | date | time | datetime | None

@@ -15,6 +15,7 @@ import psycopg
 import uvloop
 
 from . import config, metrics
+from .late import LateData
 from .link import Link
 from .listener import Listener
 from .options import Options
@@ -62,6 +63,7 @@ class Collector:
         self.store = Store(conninfo)
         spool = options.spool / "readings.spool" if options.spool else None
         self.sink = Sink(Store(conninfo, staging=True), Spool(spool, options.spool_limit))
+        self.late = LateData(self.sink)
         self.workers: dict[int, GatewayWorker] = {}
         self.health_address = ""
         self.listeners: list[Listener] = []
@@ -89,7 +91,10 @@ class Collector:
             except OSError as error:
                 raise PortError(f"cannot open the health pages: {error}") from error
             self.health_address = "{}:{}".format(*runner.addresses[0][:2])
-        writing = asyncio.create_task(self._supervised(self.sink.run), name="sink")
+        writing = [
+            asyncio.create_task(self._supervised(loop), name=loop.__qualname__)
+            for loop in (self.late.run, self.sink.run)
+        ]
         loops = [
             asyncio.create_task(self._supervised(loop), name=loop.__name__)
             for loop in (
@@ -106,7 +111,7 @@ class Collector:
             await asyncio.gather(*loops)
         finally:
             await _cancel([*loops, *self._tasks.values()])
-            await _cancel([writing])
+            await _cancel(writing)
             for listener in self.listeners:
                 listener.close()
             if runner is not None:
@@ -345,7 +350,7 @@ class Collector:
     def _start(self, gateway: config.Gateway) -> GatewayWorker:
         if gateway.id in self.workers:
             return self.workers[gateway.id]
-        worker = GatewayWorker(gateway, self.store, self.sink, self.may_serve)
+        worker = GatewayWorker(gateway, self.store, self.sink, self.late, self.may_serve)
         self.workers[gateway.id] = worker
         self._tasks[gateway.id] = asyncio.create_task(worker.run(), name=gateway.name)
         self._fetch.set()

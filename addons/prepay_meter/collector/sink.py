@@ -33,6 +33,8 @@ BATCH = 10_000
 RETRY_SECONDS = 1.0
 INT4 = 2**31
 TOTALS = {BY_CODE[code].number for code in BILLED.values()}
+_ELECTRICAL = frozenset(ELECTRICAL)
+_NOTHING_SHOWN = (None,) * 9
 
 
 class Sink:
@@ -40,7 +42,7 @@ class Sink:
 
     def __init__(self, store: Store, spool: Spool | None = None) -> None:
         self.store = store
-        self.spool = spool or Spool(None, 256 << 20)
+        self.spool = Spool(None, 256 << 20) if spool is None else spool
         self.away = False
         self.stored_polls = 0
         self.dropped = 0
@@ -255,42 +257,54 @@ class Sink:
 
 def _plain(result: PollResult) -> dict:
     """A result as plain data that can lie on disk."""
-    meter, values = result.meter, result.values
-    seen = None if result.error else (result.seen or result.at)
+    meter, values, readings = result.meter, result.values, result.readings
+    at = str(result.at)
+    heard = at if result.seen is None else str(result.seen)
     total = None
-    for number, value in result.readings:
+    for number, value in readings:
         if number in TOTALS:
             total = value
     item = {
         "state": (
             meter.state_id,
-            str(result.seen or result.at),
+            heard,
             result.online,
             meter.missed,
             result.error,
-            str(seen) if seen else None,
-            str(result.at) if total is not None else None,
+            None if result.error else heard,
+            None if total is None else at,
             total,
-            _int4(values.get("power")),
-            _int4(values.get("voltage", values.get("voltage_a"))),
-            _int4(values.get("current", values.get("current_a"))),
-            values.get("relay") if values.get("relay") in ("open", "closed") else None,
-            values.get("remaining"),
-            values.get("overdraft"),
-            _int4(values.get("purchase_count")),
-            None if values.get("battery_low") is None else bool(values["battery_low"]),
-            _int4(values.get("drift")),
+            *(_shown(values) if values else _NOTHING_SHOWN),
         )
     }
-    if result.readings:
-        item["readings"] = [str(result.at), meter.id, result.source, result.readings]
-    if values:
-        electrical = [_int4(values.get(channel)) for channel in ELECTRICAL]
-        if any(value is not None for value in electrical):
-            item["electrical"] = [str(result.at), meter.id, *electrical]
+    if readings:
+        item["readings"] = [at, meter.id, result.source, readings]
+    if values and not _ELECTRICAL.isdisjoint(values):
+        item["electrical"] = [
+            at,
+            meter.id,
+            *[_int4(values[channel]) if channel in values else None for channel in ELECTRICAL],
+        ]
     if result.held:
         item["held"] = result.held
     return item
+
+
+def _shown(values: dict) -> tuple:
+    """What the state row of a meter shows besides its register."""
+    get = values.get
+    relay, battery = get("relay"), get("battery_low")
+    return (
+        _int4(get("power")),
+        _int4(get("voltage", get("voltage_a"))),
+        _int4(get("current", get("current_a"))),
+        relay if relay in ("open", "closed") else None,
+        get("remaining"),
+        get("overdraft"),
+        _int4(get("purchase_count")),
+        None if battery is None else bool(battery),
+        _int4(get("drift")),
+    )
 
 
 def _int4(value) -> int | None:

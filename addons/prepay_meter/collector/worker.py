@@ -7,6 +7,7 @@ import heapq
 import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -14,7 +15,8 @@ from ..channels import REGISTERS
 from ..protocols.errors import Outcome
 from . import driver, plan, settings
 from .config import Gateway, Meter, Profile
-from .judge import judge
+from .judge import drift, judge, judge_power, limits
+from .late import LateData
 from .link import GatewayOffline, Link, ModbusTcpLink, NoReply, SerialLink, Stale
 from .results import Event, PollResult, utcnow
 from .schedule import MISSES_UNTIL_OFFLINE, Schedule
@@ -61,10 +63,18 @@ class GatewayWorker:
     ``may_serve``: asked before each step; False when the lease may have been lost.
     """
 
-    def __init__(self, gateway: Gateway, store: Store, sink: Sink, may_serve=lambda: True) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        store: Store,
+        sink: Sink,
+        late: LateData | None = None,
+        may_serve: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.gateway = gateway
         self.store = store
         self.sink = sink
+        self.late = late or LateData(sink)
         self.link = self._make_link()
         self.schedule = Schedule()
         self.in_full: set[int] = set()
@@ -73,6 +83,7 @@ class GatewayWorker:
         self.tasks: dict[object, settings.Task] = {}
         self.probes: list[Probe] = []
         self.executing: set[int] = set()
+        self._soon: set[int] = set()
         self.wake = asyncio.Event()
         self.online: bool | None = None
         self.last_seen: datetime | None = None
@@ -103,8 +114,10 @@ class GatewayWorker:
             fresh.ever_seen = fresh.ever_seen or known.ever_seen
             if known.last_at and fresh.last_at and known.last_at > fresh.last_at:
                 fresh.last_at, fresh.last_value = known.last_at, known.last_value
-            if known.profile.id == fresh.profile.id:
+            if known.profile.id == fresh.profile.id and known.baseline_at == fresh.baseline_at:
                 fresh.quality, fresh.load = known.quality, known.load
+                if fresh.quality is not None:
+                    fresh.quality.limits = limits(fresh)
             fresh.open_events |= known.open_events
             if known.interval != fresh.interval:
                 self.schedule.remove(meter_id)
@@ -133,9 +146,15 @@ class GatewayWorker:
             self.in_full.add(meter_id)
         self.wake.set()
 
-    def put_off(self, meter: Meter) -> None:
-        """The meter has sent by itself what a poll would bring."""
-        self.schedule.polled(meter, self._loop.time(), time.time())
+    def pushed(self, meter: Meter, covered: bool) -> None:
+        """The meter has sent by itself; ``covered``: all that a poll would bring."""
+        now = self._loop.time()
+        if meter.id in self._soon:
+            self._soon.discard(meter.id)
+            self.schedule.add(meter, now + 1)
+        elif covered:
+            self.schedule.polled(meter, now, time.time())
+        self.wake.set()
 
     def add_command(self, command: Command) -> None:
         """Queue a command; a newer wish for the same meter replaces an older one."""
@@ -246,6 +265,7 @@ class GatewayWorker:
         """Read a meter once and hand over what came of it."""
         full = meter.id in self.in_full
         self.in_full.discard(meter.id)
+        self.schedule.remove(meter.id)
         began = self._loop.time()
         was_silent = meter.missed >= MISSES_UNTIL_OFFLINE
         try:
@@ -256,6 +276,7 @@ class GatewayWorker:
         except GatewayOffline:
             if full:
                 self.in_full.add(meter.id)
+            self.schedule.add(meter, began)
             raise
         else:
             self.polls += 1
@@ -263,8 +284,11 @@ class GatewayWorker:
         ended = self._loop.time()
         if was_silent and meter.missed:
             self.schedule.spent_on_silence(began, ended)
-        if meter.id in self.gateway.meters:
+        if meter.id in self.gateway.meters and meter.id not in self.schedule:
             self.schedule.polled(meter, ended, time.time())
+            if meter.id in self._soon:
+                self._soon.discard(meter.id)
+                self.schedule.add(meter, ended + 1.1)
 
     def _missed(self, meter: Meter, error: NoReply) -> None:
         meter.missed += 1
@@ -295,18 +319,33 @@ class GatewayWorker:
         result = PollResult(meter, at or now, seen=now)
         registers = {code: found.pop(code) for code in REGISTERS if code in found}
         result.values = found
-        events, over = judge(meter, result, registers, now)
-        self._weigh(meter, result, events)
+        verdict = judge(meter, result, registers, now, at is not None)
+        if verdict.lookup:
+            self.late.add(meter, registers, at, done)
+            return
+        if verdict.confirm:
+            self.schedule_soon(meter)
+        events, over = verdict.events, verdict.over
+        if found:
+            self._weigh(meter, result, events)
+            if "clock" in found:
+                events = events + drift(meter, result, now)
+            loads, calm = judge_power(meter, result)
+            events, over = events + loads, over | calm
         if uncertain:
             result.values |= uncertain
-        over |= COMMUNICATION
-        if found.get("relay") and found["relay"] == meter.desired:
-            over |= RELAY
-        raised = {event.kind for event in events}
-        closing = (over & meter.open_events) - raised
-        self.sink.put(result, events, clear=closing, done=done)
-        if raised or closing:
+        closing = raised = frozenset()
+        if events or meter.open_events:
+            if found.get("relay") and found["relay"] == meter.desired:
+                over = over | RELAY
+            raised = {event.kind for event in events}
+            closing = ((over | COMMUNICATION) & meter.open_events) - raised
             meter.open_events = (meter.open_events - closing) | raised
+        self.sink.put(result, events, clear=closing, done=done)
+
+    def schedule_soon(self, meter: Meter) -> None:
+        """Ask again in a moment: a first value counts when a second one agrees (R-08)."""
+        self._soon.add(meter.id)
 
     def _weigh(self, meter: Meter, result: PollResult, events: list[Event]) -> None:
         """What the values say of the relay, and what contradicts it."""

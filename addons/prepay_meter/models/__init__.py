@@ -8,8 +8,12 @@ from . import prepay_meter_control
 from . import prepay_meter_state
 from . import prepay_meter
 from . import prepay_meter_command
+from . import prepay_meter_parameter
+from . import prepay_meter_credit
 from . import prepay_meter_event
 from . import prepay_meter_message
+from . import prepay_meter_frame
+from . import prepay_meter_probe
 from . import prepay_reading
 from . import prepay_reading_hold
 from . import res_company

@@ -1,5 +1,8 @@
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
+from odoo.fields import Domain
+
+from .. import lost
 
 LINKS = [
     ("tcp_serial", "Transparent serial server over TCP (Modbus RTU, DL/T 645, CJ/T 188)"),
@@ -86,6 +89,14 @@ class PrepayGateway(models.Model):
     active = fields.Boolean(default=True)
     meter_ids = fields.One2many("prepay.meter", "gateway_id", string="Meters")
     meter_count = fields.Integer(compute="_compute_meter_count")
+    lost_meter_count = fields.Integer(string="Lost Meters", compute="_compute_meter_count")
+    building_id = fields.Many2one(related="location_id.building_id")
+    contact = fields.Selection(lost.CONTACT, compute="_compute_contact")
+    lost = fields.Boolean(compute="_compute_contact", search="_search_lost")
+    silent_for = fields.Char(
+        compute="_compute_contact", help="How long the gateway has been offline."
+    )
+    served = fields.Boolean(string="Served by a Collector", compute="_compute_served")
     event_count = fields.Integer(string="Open Events", compute="_compute_event_count")
 
     _timeout_range = models.Constraint(
@@ -118,13 +129,36 @@ class PrepayGateway(models.Model):
 
     @api.depends("meter_ids")
     def _compute_meter_count(self):
-        counts = dict(
-            self.env["prepay.meter"]._read_group(
-                [("gateway_id", "in", self.ids)], ["gateway_id"], ["__count"]
-            )
-        )
+        behind = Domain("gateway_id", "in", self.ids)
+        for name, domain in (
+            ("meter_count", behind),
+            ("lost_meter_count", behind & Domain("lost", "=", True)),
+        ):
+            groups = self.env["prepay.meter"]._read_group(domain, ["gateway_id"], ["__count"])
+            counts = dict(groups)
+            for gateway in self:
+                gateway[name] = counts.get(gateway, 0)
+
+    @api.depends("online", "last_seen", "offline_since", "company_id.prepay_gateway_lost_minutes")
+    @api.depends_context("lang")
+    def _compute_contact(self):
+        now = fields.Datetime.now()
         for gateway in self:
-            gateway.meter_count = counts.get(gateway, 0)
+            gateway.contact = lost.contact(gateway, "gateway")
+            gateway.lost = gateway.contact in ("lost", "never")
+            since = gateway.offline_since or gateway.last_seen
+            silent = not gateway.online and since
+            gateway.silent_for = silent and lost.duration(self.env, now - since)
+
+    def _search_lost(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        return Domain.OR(lost.domain(self.env, "gateway", item) for item in set(value))
+
+    @api.depends("lease_until")
+    def _compute_served(self):
+        for gateway in self:
+            gateway.served = gateway._is_served()
 
     def _compute_event_count(self):
         counts = dict(
@@ -208,7 +242,8 @@ class PrepayGateway(models.Model):
     def copy_data(self, default=None):
         data = super().copy_data(default)
         for gateway, vals in zip(self, data):
-            vals["name"] = self.env._("%s (copy)", gateway.name)
+            if "name" not in (default or {}):
+                vals["name"] = self.env._("%s (copy)", gateway.name)
         return data
 
     def action_open_meters(self):
@@ -225,6 +260,31 @@ class PrepayGateway(models.Model):
         )
         action["domain"] = [("gateway_id", "=", self.id)]
         return action
+
+    def action_open_lost_meters(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_lost_action"
+        )
+        action["domain"] = [("gateway_id", "=", self.id), ("lost", "=", True)]
+        return action
+
+    def action_read_now(self):
+        """Ask the collector to poll all meters behind these gateways at once."""
+        meters = self.meter_ids
+        if not meters:
+            raise UserError(
+                self.env._(
+                    "No meter is behind gateway %s yet. Add its meters first.",
+                    ", ".join(self.mapped("name")),
+                )
+            )
+        return meters.action_read_now()
+
+    def _is_served(self):
+        """Whether a live collector has leased the gateway."""
+        self.ensure_one()
+        return bool(self.lease_until and self.lease_until >= fields.Datetime.now())
 
     def _notify_collector(self):
         """Tell collectors, at commit, that these gateways or their meters changed; none: anything."""

@@ -44,6 +44,14 @@ class PrepayLocation(models.Model):
     )
     parent_path = fields.Char(index=True)
     child_ids = fields.One2many("prepay.location", "parent_id", string="Contains")
+    building_id = fields.Many2one(
+        "prepay.location",
+        compute="_compute_building_id",
+        recursive=True,
+        store=True,
+        index=True,
+        help="The building the place belongs to; of a place without one, the project.",
+    )
     company_id = fields.Many2one(
         "res.company",
         compute="_compute_company_id",
@@ -66,6 +74,7 @@ class PrepayLocation(models.Model):
     note = fields.Text(string="Notes")
     meter_ids = fields.One2many("prepay.meter", "location_id", string="Meters")
     meter_count = fields.Integer(compute="_compute_meter_count")
+    lost_meter_count = fields.Integer(string="Lost Meters", compute="_compute_meter_count")
 
     _code_unique = models.UniqueIndex(
         "(company_id, code) WHERE code IS NOT NULL",
@@ -90,6 +99,15 @@ class PrepayLocation(models.Model):
                 names.append(above.name)
             location.display_name = " · ".join(name for name in names if name)
 
+    @api.depends("kind", "parent_id.building_id")
+    def _compute_building_id(self):
+        for location in self:
+            above = location.parent_id.building_id
+            if location.kind == "building" or not above:
+                location.building_id = location
+            else:
+                location.building_id = above
+
     @api.depends("parent_id.company_id")
     def _compute_company_id(self):
         for location in self:
@@ -103,16 +121,42 @@ class PrepayLocation(models.Model):
             location.tz = location.own_tz or location.parent_id.tz or "Asia/Shanghai"
 
     def _compute_meter_count(self):
+        """Meters of the place and of all places below it, with two queries for a whole list."""
+        meters, lost = self._count_meters([]), self._count_meters([("lost", "=", True)])
         for location in self:
-            location.meter_count = self.env["prepay.meter"].search_count(
-                [("location_id", "child_of", location.id)]
-            )
+            location.meter_count = meters.get(location.id, 0)
+            location.lost_meter_count = lost.get(location.id, 0)
+
+    def _count_meters(self, domain):
+        """How many meters there are in or below each of these places.
+
+        :return: dict of place id → number, without places that have none
+        """
+        totals = dict.fromkeys(self.ids, 0)
+        if not totals:
+            return totals
+        counts = self.env["prepay.meter"]._read_group(
+            [("location_id", "child_of", self.ids), *domain], ["location_id"], ["__count"]
+        )
+        for place, count in counts:
+            for above in (place.sudo().parent_path or "").split("/"):
+                if above and int(above) in totals:
+                    totals[int(above)] += count
+        return totals
 
     def action_open_meters(self):
         self.ensure_one()
         action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_meter_action")
         action["domain"] = [("location_id", "child_of", self.id)]
         action["context"] = {"default_location_id": self.id}
+        return action
+
+    def action_open_lost(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_lost_action"
+        )
+        action["domain"] = [("location_id", "child_of", self.id), ("lost", "=", True)]
         return action
 
     def _zone(self):

@@ -2,11 +2,17 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.fields import Domain
 from odoo.sql_db import connection_info_for
+from odoo.tools import split_every
 
+from .. import lost
+from ..big_integer import BigInteger
 from .prepay_meter_command import CUT_VALIDITY
 from .prepay_meter_state import RELAY_STATES
 
+#: Minutes for which “Trace Frames” keeps the frames of a meter.
+TRACE_MINUTES = 10
 #: A change of one of these is announced to the collectors.
 COLLECTOR_FIELDS = {
     "number",
@@ -18,6 +24,7 @@ COLLECTOR_FIELDS = {
     "password",
     "trace_until",
     "overload_w",
+    "verified_until",
     "malicious_step_w",
     "location_id",
 }
@@ -92,6 +99,11 @@ class PrepayMeter(models.Model):
         tracking=True,
         help="A sudden rise by at least this power, of a resistive load, is a malicious load; 0 for no limit.",
     )
+    verified_until = fields.Date(
+        string="Verified Until",
+        tracking=True,
+        help="Last day of the legal verification (检定有效期). Readings after it are marked.",
+    )
     is_protected = fields.Boolean(
         string="Guaranteed Supply",
         tracking=True,
@@ -109,6 +121,34 @@ class PrepayMeter(models.Model):
         copy=False,
     )
     command_ids = fields.One2many("prepay.meter.command", "meter_id", string="Relay Commands")
+    parameter_ids = fields.One2many("prepay.meter.parameter", "meter_id", string="Parameters")
+    credit_ids = fields.One2many("prepay.meter.credit", "meter_id", string="Credit in the Meter")
+    hoarding_limit_fen = BigInteger(
+        string="Hoarding Limit (fen)",
+        aggregator=None,
+        tracking=True,
+        help="Most credit that may be held in the meter itself; 0 for no limit.",
+    )
+    credit_series = fields.Integer(
+        default=1,
+        readonly=True,
+        copy=False,
+        aggregator=None,
+        help="Purchases are numbered within a series; an exchanged device begins a new one.",
+    )
+    credit_base = fields.Integer(
+        string="First Purchase Count",
+        readonly=True,
+        copy=False,
+        aggregator=None,
+        help="Purchase count of the device when the series began.",
+    )
+    credit_locked = fields.Boolean(
+        string="Read the Counter First",
+        readonly=True,
+        copy=False,
+        help="No credit is sent until the purchase count was read and agrees with the list.",
+    )
     command_state = fields.Selection(
         selection=lambda self: self._command_selection("state"),
         string="Command",
@@ -116,6 +156,17 @@ class PrepayMeter(models.Model):
     )
     event_ids = fields.One2many("prepay.meter.event", "meter_id", string="Events")
     hold_ids = fields.One2many("prepay.reading.hold", "meter_id", string="Held Readings")
+    building_id = fields.Many2one(related="location_id.building_id")
+    contact = fields.Selection(lost.CONTACT, compute="_compute_contact")
+    lost = fields.Boolean(compute="_compute_contact", search="_search_lost")
+    silent_for = fields.Char(
+        compute="_compute_contact", help="How long the meter has not answered."
+    )
+    trace_left = fields.Char(string="Trace Ends In", compute="_compute_trace_left")
+    frame_count = fields.Integer(
+        string="Frames", compute="_compute_frame_count", groups="prepay_meter.group_admin"
+    )
+    command_count = fields.Integer(string="Commands", compute="_compute_command_count")
     open_event_count = fields.Integer(string="Open Events", compute="_compute_open_event_count")
     open_hold_count = fields.Integer(string="Held", compute="_compute_open_hold_count")
     supply = fields.Selection(
@@ -149,6 +200,54 @@ class PrepayMeter(models.Model):
             newest.setdefault(command.meter_id, command.state)
         for meter in self:
             meter.command_state = newest.get(meter, False)
+
+    @api.depends("gateway_id", "online", "last_seen", "company_id.prepay_meter_lost_hours")
+    @api.depends_context("lang")
+    def _compute_contact(self):
+        now = fields.Datetime.now()
+        for meter in self:
+            meter.contact = lost.contact(meter, "meter")
+            meter.lost = bool(meter.gateway_id) and meter.contact in ("lost", "never")
+            silent = not meter.online and meter.last_seen
+            meter.silent_for = silent and lost.duration(self.env, now - meter.last_seen)
+
+    def _search_lost(self, operator, value):
+        """Meters that a gateway should reach; one without a gateway is read by hand."""
+        if operator != "in":
+            return NotImplemented
+        reached = Domain("gateway_id", "!=", False)
+        result = Domain.FALSE
+        for item in set(value):
+            found = lost.domain(self.env, "meter", item)
+            result |= (reached & found) if item else (~reached | found)
+        return result
+
+    @api.depends("trace_until")
+    @api.depends_context("lang")
+    def _compute_trace_left(self):
+        now = fields.Datetime.now()
+        for meter in self:
+            left = meter.trace_until and (meter.trace_until - now).total_seconds()
+            meter.trace_left = (
+                f"{int(left) // 60}:{int(left) % 60:02d}" if left and left > 0 else False
+            )
+
+    def _compute_frame_count(self):
+        groups = self.env["prepay.meter.frame"]._read_group(
+            [("meter_id", "in", self.ids)], ["meter_id"], ["__count"]
+        )
+        counts = dict(groups)
+        for meter in self:
+            meter.frame_count = counts.get(meter, 0)
+
+    @api.depends("command_ids")
+    def _compute_command_count(self):
+        groups = self.env["prepay.meter.command"]._read_group(
+            [("meter_id", "in", self.ids)], ["meter_id"], ["__count"]
+        )
+        counts = dict(groups)
+        for meter in self:
+            meter.command_count = counts.get(meter, 0)
 
     def _compute_open_event_count(self):
         counts = dict(
@@ -184,28 +283,38 @@ class PrepayMeter(models.Model):
     @api.constrains("address", "profile_id")
     def _check_address(self):
         for meter in self:
-            if meter.protocol == "modbus":
-                valid = meter.address.isdecimal() and 1 <= int(meter.address) <= 247
-                remedy = self.env._("Enter a unit number from 1 to 247.")
-            elif meter.protocol == "mqtt":
-                valid = len(meter.address) <= 64 and not set(meter.address) & set("/+# ")
-                remedy = self.env._("Enter the serial number as the messages carry it.")
-            else:
-                digits = {"dlt645": 12, "cjt188": 14}[meter.protocol]
-                valid = meter.address.isdecimal() and len(meter.address) == digits
-                remedy = self.env._("Enter all %s digits, with leading zeros.", digits)
-            if not valid or not meter.address.isascii():
-                raise ValidationError(
-                    self.env._(
-                        "Meter %(meter)s: “%(address)s” is not an address of protocol %(protocol)s. %(remedy)s",
-                        meter=meter.number,
-                        address=meter.address,
-                        protocol=dict(self._fields["protocol"]._description_selection(self.env))[
-                            meter.protocol
-                        ],
-                        remedy=remedy,
-                    )
+            self._raise_bad_address(meter.number, meter.protocol, meter.address)
+
+    @api.model
+    def _raise_bad_address(self, number, protocol, address):
+        """Raise ValidationError when a meter of the protocol cannot have the address."""
+        remedy = self._address_remedy(protocol, address)
+        if remedy:
+            protocols = dict(self._fields["protocol"]._description_selection(self.env))
+            raise ValidationError(
+                self.env._(
+                    "Meter %(meter)s: “%(address)s” is not an address of protocol %(protocol)s. %(remedy)s",
+                    meter=number or "",
+                    address=address,
+                    protocol=protocols[protocol],
+                    remedy=remedy,
                 )
+            )
+
+    @api.model
+    def _address_remedy(self, protocol, address):
+        """What to enter instead of an address that the protocol does not know; empty when it is right."""
+        if protocol == "modbus":
+            valid = address.isdecimal() and 1 <= int(address) <= 247
+            remedy = self.env._("Enter a unit number from 1 to 247.")
+        elif protocol == "mqtt":
+            valid = len(address) <= 64 and not set(address) & set("/+# ")
+            remedy = self.env._("Enter the serial number as the messages carry it.")
+        else:
+            digits = {"dlt645": 12, "cjt188": 14}[protocol]
+            valid = address.isdecimal() and len(address) == digits
+            remedy = self.env._("Enter all %s digits, with leading zeros.", digits)
+        return "" if valid and address.isascii() else remedy
 
     @api.model_create_multi
     def create(self, vals_list):
@@ -245,9 +354,8 @@ class PrepayMeter(models.Model):
         self.check_access("read")
         if not self.env.user.has_group("prepay_meter.group_operator"):
             raise UserError(self.env._("Only operators may ask for a reading."))
-        now = fields.Datetime.now()
         alone = self.filtered(
-            lambda meter: not meter.gateway_id.lease_until or meter.gateway_id.lease_until < now
+            lambda meter: not meter.gateway_id or not meter.gateway_id._is_served()
         )
         if alone:
             raise UserError(
@@ -257,7 +365,9 @@ class PrepayMeter(models.Model):
                     ", ".join(alone.mapped("number")),
                 )
             )
-        self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, self.ids))])
+        # A notification carries at most 8,000 bytes.
+        for part in split_every(700, self.ids):
+            self.env.cr.execute("SELECT pg_notify('prepay_read', %s)", [",".join(map(str, part))])
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
@@ -275,6 +385,43 @@ class PrepayMeter(models.Model):
             "prepay_meter.prepay_meter_relay_wizard_action"
         )
         action["context"] = {"default_meter_ids": self.ids, **self.env.context}
+        return action
+
+    def action_probe(self):
+        """Open the dialogue that reads the meter once and shows the raw frames."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_probe_wizard_action"
+        )
+        action["context"] = {
+            "default_meter_id": self.id,
+            "default_profile_id": self.profile_id.id,
+        }
+        return action
+
+    def action_trace(self):
+        """Have every frame to and from these meters kept for some minutes, and show them."""
+        until = fields.Datetime.now() + timedelta(minutes=TRACE_MINUTES)
+        self.write({"trace_until": until})
+        return self.action_open_frames()
+
+    def action_trace_stop(self):
+        self.write({"trace_until": False})
+
+    def action_open_frames(self):
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_frame_action"
+        )
+        action["domain"] = [("meter_id", "in", self.ids)]
+        action["context"] = {}
+        return action
+
+    def action_open_commands(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_command_action"
+        )
+        action["domain"] = [("meter_id", "=", self.id)]
         return action
 
     def action_open_readings(self):
@@ -334,6 +481,7 @@ class PrepayMeter(models.Model):
                 }
             )
         commands = self.env["prepay.meter.command"].sudo().create(vals_list)
+        self.env["prepay.meter.parameter"]._void_release(self)
         gateways = self.gateway_id
         if gateways:
             self.env.flush_all()

@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from .. import lost
+
 
 class PrepayMeterEvent(models.Model):
     """Journal of what went wrong, or was noteworthy, on a meter or gateway.
@@ -64,6 +66,12 @@ class PrepayMeterEvent(models.Model):
     last_at = fields.Datetime(required=True, default=fields.Datetime.now, readonly=True)
     count = fields.Integer(string="Times", default=1, readonly=True)
     cleared_at = fields.Datetime(readonly=True)
+    acknowledged_by_id = fields.Many2one("res.users", readonly=True)
+    acknowledged_at = fields.Datetime(readonly=True)
+    building_id = fields.Many2one(related="location_id.building_id")
+    lasted = fields.Char(
+        string="Duration", compute="_compute_lasted", help="How long the trouble lasts or lasted."
+    )
 
     _open_unique = models.UniqueIndex(
         "(COALESCE(meter_id, 0), COALESCE(gateway_id, 0), kind) WHERE cleared_at IS NULL",
@@ -76,6 +84,33 @@ class PrepayMeterEvent(models.Model):
             place = event.meter_id.location_id or event.gateway_id.location_id
             event.location_id = place
             event.company_id = place.company_id
+
+    @api.depends("first_at", "last_at", "cleared_at")
+    @api.depends_context("lang")
+    def _compute_lasted(self):
+        now = fields.Datetime.now()
+        for event in self:
+            end = event.cleared_at or now
+            event.lasted = event.first_at and lost.duration(self.env, end - event.first_at)
+
+    def action_acknowledge(self):
+        """Somebody has seen the trouble and cares for it; it stays open until it is over."""
+        self.check_access("read")
+        self.env["prepay.meter.event"].check_access("write")
+        self.filtered(lambda event: not event.acknowledged_at).write(
+            {"acknowledged_by_id": self.env.uid, "acknowledged_at": fields.Datetime.now()}
+        )
+
+    def action_open_device(self):
+        """The meter of the event, or its gateway."""
+        self.ensure_one()
+        device = self.meter_id or self.gateway_id
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": device._name,
+            "res_id": device.id,
+            "views": [(False, "form")],
+        }
 
     def action_clear(self):
         """Mark the trouble as dealt with; it opens again when it happens again."""

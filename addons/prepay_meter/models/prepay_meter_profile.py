@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 
+from .. import profile_file
 from ..big_integer import BigInteger
 
 RELAY_PROOFS = [
@@ -101,8 +102,16 @@ class PrepayMeterProfile(models.Model):
         default=600,
         help="DL/T 645: the meter refuses a relay command after this time; 0 sends no limit.",
     )
-    note = fields.Text(string="Notes")
+    note = fields.Text(string="Notes", translate=True)
     meter_count = fields.Integer(compute="_compute_meter_count")
+    can_do = fields.Char(
+        string="Can Be Told To",
+        compute="_compute_abilities",
+        help="Actions the device carries out itself. What is missing here the platform does from readings.",
+    )
+    can_report = fields.Char(
+        string="Reports", compute="_compute_abilities", help="Values that are read from the device."
+    )
 
     _code_unique = models.Constraint("UNIQUE (code)", "Another meter profile has this code.")
 
@@ -115,6 +124,20 @@ class PrepayMeterProfile(models.Model):
         for profile in self:
             profile.meter_count = counts.get(profile, 0)
 
+    @api.depends("control_ids.action", "point_ids.channel")
+    @api.depends_context("lang")
+    def _compute_abilities(self):
+        for name, lines, key in (
+            ("can_do", "control_ids", "action"),
+            ("can_report", "point_ids", "channel"),
+        ):
+            model = self.env[self._fields[lines].comodel_name]
+            labels = dict(model._fields[key]._description_selection(self.env))
+            for profile in self:
+                # Each once, in the order of the list.
+                keys = dict.fromkeys(profile[lines].mapped(key))
+                profile[name] = ", ".join(labels.get(item, "") for item in keys)
+
     @api.model_create_multi
     def create(self, vals_list):
         profiles = super().create(vals_list)
@@ -126,9 +149,51 @@ class PrepayMeterProfile(models.Model):
         self.env["prepay.gateway"]._notify_collector()
         return result
 
+    def _controls_changed(self):
+        """Collectors load the profiles anew; who sets the parameters of their meters may change."""
+        self.env["prepay.gateway"]._notify_collector()
+        meters = self.env["prepay.meter"].sudo().search([("profile_id", "in", self.ids)])
+        self.env["prepay.meter.parameter"]._judge_again(meters)
+
     def copy_data(self, default=None):
         data = super().copy_data(default)
         for profile, vals in zip(self, data):
-            vals["name"] = self.env._("%s (copy)", profile.name)
-            vals["code"] = f"{profile.code}-copy-{self.search_count([])}"
+            if "name" not in (default or {}):
+                vals["name"] = self.env._("%s (copy)", profile.name)
+            if not vals.get("code"):
+                vals["code"] = self._free_code(profile.code)
         return data
+
+    @api.model
+    def _free_code(self, code):
+        """The code with the smallest number behind it that no profile has, such as ADF300L-2."""
+        pattern = code.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+        present = self.with_context(active_test=False).search([("code", "=like", f"{pattern}-%")])
+        taken = set(present.mapped("code"))
+        number = 2
+        while f"{code}-{number}" in taken:
+            number += 1
+        return f"{code}-{number}"
+
+    def action_export(self):
+        """Download these profiles as one file."""
+        self.check_access("read")
+        name = self.code if len(self) == 1 else "meter-profiles"
+        content = profile_file.dump(self).encode()
+        return self.env["prepay.download"]._offer(f"{name}.json", content)
+
+    def action_test(self):
+        """Open the dialogue that tries the profile on a live meter."""
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_probe_wizard_action"
+        )
+        action["context"] = {"default_profile_id": self.id}
+        return action
+
+    def action_open_meters(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id("prepay_meter.prepay_meter_action")
+        action["domain"] = [("profile_id", "=", self.id)]
+        action["context"] = {"default_profile_id": self.id}
+        return action

@@ -334,9 +334,9 @@ class ReplyParser:
         """The part of `data` (bytes of no sound frame) that looks like the answer, broken."""
         start = data.find(_START)
         while 0 <= start <= len(data) - _HEADER:
-            raw = data[start : start + _length_at(data, start)]
-            if len(raw) > _OVERHEAD and _frame(raw).is_reply:
-                return raw
+            length = _length_at(data, start)
+            if length and start + length <= len(data) and data[start + 9] & REPLY:
+                return data[start : start + length]
             start = data.find(_START, start + 1)
         return b""
 

@@ -148,13 +148,22 @@ class _Ignoring(Exchange):
 class ModbusExchange(Exchange):
     """A Modbus request over RTU; `over_tcp` and `tunnelled` give the same request elsewhere."""
 
-    __slots__ = ("_parser",)
+    __slots__ = ("_made",)
 
     def __init__(self, request: bytes) -> None:
         super().__init__(request)
-        self._parser = modbus.RtuResponseParser(request)
+        self._made: modbus.RtuResponseParser | None = None
+
+    @property
+    def _parser(self) -> modbus.RtuResponseParser:
+        if self._made is None:
+            self._made = modbus.RtuResponseParser(self.request)
+        return self._made
 
     def _search(self, data: bytes) -> Reply | None:
+        if self._made is None and modbus.is_whole_answer(self.request, data):
+            # The usual case costs no parser: the answer, all of it and nothing else.
+            return Reply(str(data[0]), data[1], bytes(data[3:-2]), None, False, bytes(data))
         for frame in self._parser.feed(data):
             return _modbus_reply(frame)
         return None

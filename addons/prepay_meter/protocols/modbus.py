@@ -13,6 +13,7 @@ The transaction number tells a late answer from the right one.
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .stream import StreamSearch
 
@@ -85,6 +86,7 @@ def _check_unit(unit: int) -> None:
         raise ValueError(f"Modbus unit {unit} is not in 1..247")
 
 
+@lru_cache(maxsize=8192)
 def read_registers_request(
     unit: int, address: int, count: int, function: int = READ_HOLDING
 ) -> bytes:
@@ -129,6 +131,19 @@ def tcp_request(request: bytes, transaction: int) -> bytes:
     if not 0 <= transaction <= 0xFFFF:
         raise ValueError(f"transaction {transaction} is not in 0..65535")
     return struct.pack(">HHH", transaction, 0, len(request) - 2) + request[:-2]
+
+
+def is_whole_answer(request: bytes, data: bytes) -> bool:
+    """Whether `data` is exactly the normal answer to the read request `request`."""
+    size = len(data) - 5
+    return (
+        size == 2 * (request[4] << 8 | request[5])
+        and data[2] == size
+        and data[1] == request[1]
+        and data[0] == request[0]
+        and request[1] in (READ_HOLDING, READ_INPUT)
+        and _sound(data)
+    )
 
 
 @dataclass(slots=True, frozen=True)

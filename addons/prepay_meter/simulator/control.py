@@ -46,8 +46,9 @@ def make_app(simulation: "Simulation") -> web.Application:
     GET /meters              all meters; GET /meters/{address} one of them
     PATCH /meters/{address}  settings and faults by name (`settings.SETTINGS`, `faults.Faults`)
     POST /meters             a new meter: its description with "gateway"
-    GET /gateways            all gateways
-    POST /gateways/{name}    {"online": bool} and {"delay_ms": int}
+    GET /gateways            all gateways; GET /gateways/{name} one of them
+    POST /gateways/{name}    {"online": bool}, {"power": bool}, options of its kind, "script";
+                             a name such as 4G-* changes all that match
 
     {address} is the address of the meter, or gateway:address where that is not unique.
     """
@@ -80,35 +81,22 @@ def make_app(simulation: "Simulation") -> web.Application:
 
     @routes.get("/gateways")
     async def list_gateways(request: web.Request) -> web.Response:
-        return web.json_response([_gateway(each) for each in simulation.gateways.values()])
+        return web.json_response([each.state() for each in simulation.gateways.values()])
+
+    @routes.get("/gateways/{name}")
+    async def get_gateway(request: web.Request) -> web.Response:
+        return web.json_response(simulation.gateway(request.match_info["name"]).state())
 
     @routes.post("/gateways/{name}")
-    async def change_gateway(request: web.Request) -> web.Response:
-        gateway = simulation.gateway(request.match_info["name"])
+    async def change_gateways(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        gateways = simulation.find_gateways(name)
         body = await _body(request)
-        unknown = set(body) - {"online", "delay_ms"}
-        if unknown:
-            raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
-        delay, online = body.get("delay_ms", gateway.delay_ms), body.get("online", gateway.online)
-        if type(delay) is not int or not 0 <= delay <= 60_000:
-            raise ValueError(f"delay_ms {delay!r} is not a whole number of 0..60000")
-        if type(online) is not bool:
-            raise ValueError(f"online {online!r} is neither true nor false")
-        gateway.delay_ms = delay
-        await (gateway.start() if online else gateway.stop())
-        return web.json_response(_gateway(gateway))
+        for gateway in gateways:
+            await gateway.apply(body)
+        states = [gateway.state() for gateway in gateways]
+        return web.json_response(states[0] if name in simulation.gateways else states)
 
     app = web.Application(middlewares=[_say_errors])
     app.add_routes(routes)
     return app
-
-
-def _gateway(gateway) -> dict:
-    return {
-        "name": gateway.name,
-        "host": gateway.host,
-        "port": gateway.port,
-        "online": gateway.online,
-        "delay_ms": gateway.delay_ms,
-        "meters": list(gateway.meters),
-    }

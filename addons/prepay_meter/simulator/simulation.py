@@ -6,15 +6,19 @@ import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from .gateway import Gateway
+from . import fleet
+from .checks import flag
+from .gateway import Gateway, ListeningGateway, ModbusTcpGateway, script
 from .meter import Meter
 from .settings import new_meter
 
+KINDS: dict[str, type[Gateway]] = {kind.kind: kind for kind in (ListeningGateway, ModbusTcpGateway)}
 SAVE_EVERY_S = 1.0
 T = TypeVar("T")
 
@@ -22,8 +26,9 @@ T = TypeVar("T")
 class Simulation:
     """Simulated gateways and meters from a configuration.
 
-    `config`: {"gateways": [{"name", "host", "port", "delay_ms", "meters": [...]}]}; a port of 0
-    is chosen by the system. `control_port`: port of the HTTP control, None for no control.
+    `config`: {"gateways": [{"name", "kind", "meters": [...], options of the kind}]}, with the
+    shorthand of `fleet`; a port of 0 is chosen by the system.
+    `control_port`: port of the HTTP control, None for no control.
     `state_path`: a file that keeps registers and relays over restarts, as a real meter does.
 
     :raises ValueError: what is wrong with the configuration
@@ -42,27 +47,35 @@ class Simulation:
         self._state_path = Path(state_path) if state_path else None
         self._runner: web.AppRunner | None = None
         self._saver: asyncio.Task | None = None
-        for spec in _list(config, "gateways", "configuration"):
+        self._scripts: dict[str, list] = {}
+        self._offline: set[str] = set()
+        for spec in fleet.gateways(_list(config, "gateways", "configuration")):
             self._add_gateway(spec)
         self._restore()
 
     def _add_gateway(self, spec: dict) -> None:
         if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
             raise ValueError(f"gateway {spec!r} has no name")
-        name, port, delay = spec["name"], spec.get("port", 0), spec.get("delay_ms", 20)
+        options = dict(spec)
+        name, kind = options.pop("name"), options.pop("kind", "tcp_serial")
+        meters = _list(options, "meters", f"gateway {name}")
+        options.pop("meters", None)
         if name in self.gateways:
             raise ValueError(f"two gateways are named {name}")
-        if not isinstance(port, int) or not 0 <= port <= 65535:
-            raise ValueError(f"gateway {name}: port {port!r} is not a number of 0..65535")
-        if not isinstance(delay, int) or not 0 <= delay <= 60_000:
-            raise ValueError(f"gateway {name}: delay_ms {delay!r} is not a number of 0..60000")
-        gateway = Gateway(name, spec.get("host", "127.0.0.1"), port, delay)
-        self.gateways[name] = gateway
-        for meter in _list(spec, "meters", f"gateway {name}"):
-            try:
+        if kind not in KINDS:
+            raise ValueError(f"gateway {name}: kind {kind!r} is none of {', '.join(KINDS)}")
+        try:
+            online = flag("online", options.pop("online", True))
+            steps = script(options.pop("script", []))
+            gateway = KINDS[kind](name, options)
+            for meter in meters:
                 gateway.add(new_meter(meter, name))
-            except ValueError as error:
-                raise ValueError(f"gateway {name}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"gateway {name}: {error}") from error
+        self.gateways[name] = gateway
+        self._scripts[name] = steps
+        if not online:
+            self._offline.add(name)
 
     # ---- meters
 
@@ -95,6 +108,18 @@ class Simulation:
         gateway.add(meter)
         return meter
 
+    def find_gateways(self, pattern: str) -> list[Gateway]:
+        """Gateways by name, or all whose names match a pattern with * or ?.
+
+        :raises LookupError: none
+        """
+        if not set("*?") & set(pattern):
+            return [self.gateway(pattern)]
+        found = [each for name, each in self.gateways.items() if fnmatchcase(name, pattern)]
+        if not found:
+            raise LookupError(f"no gateway {pattern!r}")
+        return found
+
     def gateway(self, name: str) -> Gateway:
         if name not in self.gateways:
             raise LookupError(f"no gateway {name!r}")
@@ -107,8 +132,10 @@ class Simulation:
         from .control import make_app
 
         try:
-            for gateway in self.gateways.values():
-                await gateway.start()
+            for name, gateway in self.gateways.items():
+                if name not in self._offline:
+                    await gateway.start()
+                gateway.run_script(self._scripts[name])
             if self.control_port is not None:
                 self._runner = web.AppRunner(make_app(self), access_log=None)
                 await self._runner.setup()
@@ -131,6 +158,7 @@ class Simulation:
             await self._runner.cleanup()
             self._runner = None
         for gateway in self.gateways.values():
+            gateway.run_script([])
             await gateway.stop()
 
     @property
@@ -142,8 +170,8 @@ class Simulation:
         return {
             "control": self.control_url if self.control_port is not None else None,
             "gateways": {
-                gateway.name: {"host": gateway.host, "port": gateway.port}
-                for gateway in self.gateways.values()
+                name: {key: found[key] for key in ("kind", "host", "port")}
+                for name, found in ((each.name, each.state()) for each in self.gateways.values())
             },
         }
 

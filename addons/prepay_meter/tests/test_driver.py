@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from odoo.addons.prepay_meter.collector import config, driver
+from odoo.addons.prepay_meter.collector import config, driver, plan
 
 
 def point(channel, address, size=2, encoding="u32", **values):
@@ -31,16 +31,18 @@ def test_blocks_span_only_allowed_gaps():
         point("energy_sharp", "0x0002"),
         point("voltage", "0x000B", 1, "u16"),
     ]
-    assert [(block.address, block.size) for block in driver.plan(meter(), points)] == [
+    assert [(block.address, block.size) for block in plan.plan(meter().profile, points)] == [
         (0, 4),
         (11, 1),
     ]
-    assert [(block.address, block.size) for block in driver.plan(meter(gap=7), points)] == [(0, 12)]
+    assert [(block.address, block.size) for block in plan.plan(meter(gap=7).profile, points)] == [
+        (0, 12)
+    ]
 
 
 def test_block_never_exceeds_one_modbus_read():
     points = [point("energy", hex(address)) for address in range(0, 300, 2)]
-    blocks = driver.plan(meter(gap=5), points)
+    blocks = plan.plan(meter(gap=5).profile, points)
     assert max(block.size for block in blocks) <= 125
     assert sum(len(block.points) for block in blocks) == len(points)
 
@@ -50,7 +52,7 @@ def test_dlt645_points_of_one_identifier_share_a_request():
         point("energy", "0001FF00", 4, "bcd"),
         point("energy_sharp", "0001FF00", 4, "bcd", offset=4),
     ]
-    assert len(driver.plan(meter(protocol="dlt645"), points)) == 1
+    assert len(plan.plan(meter(protocol="dlt645").profile, points)) == 1
 
 
 @pytest.mark.parametrize(

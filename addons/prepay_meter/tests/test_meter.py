@@ -24,7 +24,7 @@ class TestMeter(MeterCase):
             self._meter("M-3", "12345")
         self.assertIn("M-3", str(caught.exception))
         self.assertIn("12345", str(caught.exception))
-        self.assertIn("twelve digits", str(caught.exception))
+        self.assertIn("12 digits", str(caught.exception))
         ddsy = self.env.ref("prepay_meter.profile_ddsy1352")
         for address in ("0", "248", "x1"):
             with self.assertRaises(ValidationError):

@@ -207,3 +207,87 @@ def test_parser_needs_a_request():
         dlt645.ReplyParser(dlt645.build("000000000161", 0x91, bytes(8)))
     with pytest.raises(ValueError, match="not a DL/T 645 request"):
         dlt645.ReplyParser(b"")
+
+
+def test_read_next_bytes():
+    (frame,) = dlt645.Parser().feed(dlt645.read_next_request("202611000001", "00010000", 1))
+    assert (frame.control, frame.data) == (0x12, bytes.fromhex("0000010001"))
+    for sequence in (0, 256):
+        with pytest.raises(ValueError, match=r"1\.\.255"):
+            dlt645.read_next_request("202611000001", "00010000", sequence)
+
+
+def test_broadcast_time_bytes():
+    (frame,) = dlt645.Parser().feed(
+        dlt645.broadcast_time_request(datetime(2026, 11, 22, 17, 3, 59))
+    )
+    assert (frame.address, frame.control) == ("999999999999", 0x08)
+    assert frame.data.hex() == "590317221126"  # ss mm hh DD MM YY
+    with pytest.raises(ValueError, match="without a zone"):
+        dlt645.broadcast_time_request(datetime(2026, 1, 1, tzinfo=timezone.utc))
+
+
+def test_credit_bytes():
+    args = ("202611000001", dlt645.CREDIT, 1234567, 89)
+    (frame,) = dlt645.Parser().feed(dlt645.credit_request(*args, b"\x02pwd", b"oper"))
+    assert (frame.control, frame.di) == (0x03, "070102FF")
+    assert frame.data[4:] == b"\x02pwdoper" + bytes.fromhex("67452301 89000000")
+    raw = dlt645.credit_request(*args, b"", b"oper", "binary")
+    (frame,) = dlt645.Parser().feed(raw)
+    assert frame.data[4:] == b"oper" + bytes.fromhex("87D61200 59000000")
+
+
+def test_bad_credit():
+    good = ("202611000001", dlt645.CREDIT, 100, 1, b"", bytes(4))
+    for place, value, reason in (
+        (0, dlt645.WILDCARD, "one meter"),
+        (2, -1, "not in"),
+        (2, 10**8, "not in"),
+        (3, -1, "not in"),
+        (4, bytes(3), "4 bytes each"),
+        (5, b"", "4 bytes each"),
+    ):
+        args = [*good]
+        args[place] = value
+        with pytest.raises(ValueError, match=reason):
+            dlt645.credit_request(*args)
+    with pytest.raises(ValueError, match="unknown encoding"):
+        dlt645.credit_request(*good, "ascii")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (0x0000, {"relay": "closed", "command": "closed", "prepaid": "none", "supply": "main"}),
+        (0x0050, {"relay": "open", "command": "open", "waiting": False}),
+        (0x0040, {"relay": "closed", "command": "open", "waiting": True}),
+        (0x1040, {"relay": "closed", "command": "open", "waiting": True, "keep_power": True}),
+        (0x0010, {"relay": "open", "command": "closed", "waiting": True}),
+        (0x0080, {"alarm": True, "keep_power": False}),
+        (0x0100, {"prepaid": "energy"}),
+        (0x0200, {"prepaid": "money"}),
+        (0x0004, {"supply": "battery"}),
+        (0x0008, {"programming": True}),
+        (0x0021, {"day_slot_set": 1, "year_zone_set": 1}),
+        (0x0C00, {"price_set": 1, "step_set": 1}),
+        (0x2000, {"identity_ok": True}),
+        (0xC000, {"local_account_bit": 1, "remote_account_bit": 1}),
+    ],
+)
+def test_status_word_3(word, expected):
+    status = dlt645.status_word_3(word.to_bytes(2, "little"))
+    assert {name: getattr(status, name) for name in expected} == expected
+
+
+def test_bad_status_word_3():
+    for raw in (b"", b"\0", bytes(3)):
+        with pytest.raises(ValueError, match="expected 2"):
+            dlt645.status_word_3(raw)
+    for word in (0xFFFF, 0x0006, 0x0300):
+        with pytest.raises(ValueError, match="reserved"):
+            dlt645.status_word_3(word.to_bytes(2, "little"))
+
+
+def test_named_relay_commands():
+    assert sorted(dlt645.N1.values()) == [0x1A, 0x1B, 0x1C, 0x2A, 0x2B, 0x3A, 0x3B]
+    assert dlt645.N1["trip"] == dlt645.TRIP

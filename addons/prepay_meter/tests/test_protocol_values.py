@@ -31,6 +31,10 @@ SIZES = st.integers(1, values.MAX_BCD_BYTES)
         ("FF FE", "i16", "1", -2),
         ("FF FE", "u16", "1", 65534),
         ("08 FC", "u16", "100", 230000),
+        ("42 F6 E9 79", "f32", "1000", 123456),  # 123.456 kWh in Wh
+        ("C2 F6 E9 79", "f32", "1000", -123456),
+        ("00 00 00 00 00 01 86 A0", "u64", "10", 1000000),
+        ("FF FF FF FF FF FF FF FE", "i64", "1", -2),
         ("10 00", "u16le", "1", 16),  # status word 3 with the relay open
     ],
 )
@@ -55,6 +59,12 @@ def test_known_values(hexa, encoding, scale, expected):
         ("00", "u16", "hold no field"),
         ("00 00 00", "u32", "hold no field"),
         ("00 00", "float", "unknown encoding"),
+        ("7F C0 00 00", "f32", "no finite number"),  # NaN
+        ("7F 80 00 00", "f32", "no finite number"),  # infinity
+        ("FF 80 00 00", "f32", "no finite number"),
+        ("7F 7F FF FF", "f32", "beyond what can be stored"),
+        ("FF FF FF FF FF FF FF FF", "u64", "beyond what can be stored"),
+        ("00 00 00", "f32", "hold no field"),
     ],
 )
 def test_bad_input_is_refused_with_the_reason(hexa, encoding, reason):
@@ -94,6 +104,53 @@ def test_integer_round_trip(encoding, data):
     for outside in (low - 1, high + 1):
         with pytest.raises(ValueError, match="does not fit"):
             values.encode_raw(outside, encoding)
+
+
+@pytest.mark.parametrize(
+    ("hexa", "encoding", "expected"),
+    [
+        ("86 A0 00 01", "u32", 100000),
+        ("FF FE FF FF", "i32", -2),
+        ("E9 79 42 F6", "f32", 123),
+        ("86 A0 00 01 00 00 00 00", "u64", 100000),
+        ("12 34", "u16", 0x1234),  # one word: nothing to swap
+        ("42 06 12 00", "bcd", 120642),
+    ],
+)
+def test_low_word_first(hexa, encoding, expected):
+    raw = bytes.fromhex(hexa)
+    assert values.decode(raw, encoding, word_order="low") == expected
+    if encoding in values.INTEGERS:
+        assert values.encode_raw(expected, encoding, word_order="low") == raw
+    with pytest.raises(ValueError, match="unknown word order"):
+        values.decode(raw, encoding, word_order="middle")
+
+
+@FEW
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.sampled_from(["high", "low"]))
+def test_float_round_trip(number, word_order):
+    raw = values.encode_raw(Decimal(number), "f32", word_order=word_order)
+    assert values.decode_raw(raw, "f32", word_order) == Decimal(number)
+    with pytest.raises(ValueError, match="does not fit"):
+        values.encode_raw(Decimal("1e39"), "f32")
+
+
+def test_states():
+    valve = {0: "closed", 1: "open", 3: "fault"}
+    for status, expected in ((b"\x00\x00", "closed"), (b"\x05\xff", "open"), (b"\x03", "fault")):
+        assert values.state(status, valve, mask=3, byte_order="little") == expected
+    with pytest.raises(ValueError, match="state 0x2 in 02 00 is not known"):
+        values.state(b"\x02\x00", valve, mask=3, byte_order="little")
+    # Bit 15 of a register: the keys lie where the mask lies.
+    relay = {0: "open", 0x8000: "closed"}
+    assert values.state(bytes.fromhex("0000 E0EF"), relay, 0x8000, offset=2, size=2) == "closed"
+    assert values.state(bytes.fromhex("01E8"), relay, 0x8000) == "open"
+    # Without a mask the whole number counts.
+    assert values.state(b"\x00\x01\x00\x01", {0x10001: "open"}) == "open"
+    with pytest.raises(ValueError, match="hold no field"):
+        values.state(b"", valve)
+    with pytest.raises(ValueError, match="unknown byte order"):
+        values.state(b"\0", valve, byte_order="middle")
 
 
 @FEW

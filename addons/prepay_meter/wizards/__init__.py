@@ -1,1 +1,5 @@
 from . import prepay_meter_relay_wizard
+from . import prepay_meter_probe_wizard
+from . import prepay_download
+from . import prepay_meter_profile_import_line
+from . import prepay_meter_profile_import_wizard
