@@ -40,6 +40,7 @@ class Registers:
     @energy_wh.setter
     def energy_wh(self, value: int) -> None:
         self.words[0], self.words[1] = divmod(value // 10, 0x10000)
+        self.words[6], self.words[7] = self.words[0], self.words[1]  # all of it at the flat rate
 
     @property
     def closed(self) -> bool:
@@ -183,7 +184,8 @@ class Meter4g(Caller):
         at = at or time.gmtime(time.time() + 8 * 3600)
         data = bytearray(0x60)
         data[2:4] = (2301).to_bytes(2, "big")
-        data[42:46] = (self.registers.energy_wh // 10).to_bytes(4, "big")
+        energy = (self.registers.energy_wh // 10).to_bytes(4, "big")
+        data[42:46], data[54:58] = energy, energy  # total, flat rate
         clock = (at.tm_year - 2000, at.tm_mon, at.tm_mday, 4, at.tm_hour, at.tm_min, at.tm_sec)
         data[80:87] = bytes(clock)
         return bytes(data)
