@@ -28,11 +28,6 @@ def site(tmp_path_factory):
     """Odoo, a collector with two open ports, and a gateway with one meter for each identity."""
     stack = Stack(tmp_path_factory.mktemp("dialin"), [])
     try:
-        import sys
-
-        sys.path.insert(0, "/tmp/wt")
-        import links_tables
-
         ports = SimpleNamespace(dtu=free_port(), acrel=free_port())
         admin = stack.user("admin")
         place = admin.one("prepay.location", [["kind", "=", "room"]], ["id"])["id"]
