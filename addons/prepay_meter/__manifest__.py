@@ -8,6 +8,7 @@
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
         "python": ["aiohttp", "openpyxl", "psycopg", "pymodbus", "uvloop", "xlsxwriter"],
+        "python": ["aiohttp", "orjson", "paho-mqtt", "psycopg", "pymodbus", "uvloop"],
     },
     "data": [
         "security/prepay_groups.xml",
@@ -40,6 +41,7 @@
         "views/prepay_site_import_wizard_views.xml",
         "views/res_config_settings_views.xml",
         "views/prepay_meter_menus.xml",
+        "views/prepay_meter_message_views.xml",
     ],
     "demo": [
         "demo/res_users_demo.xml",

@@ -12,6 +12,7 @@ from . import prepay_meter_parameter
 from . import prepay_meter_credit
 from . import prepay_load_guard
 from . import prepay_meter_event
+from . import prepay_meter_message
 from . import prepay_meter_frame
 from . import prepay_meter_probe
 from . import prepay_reading_mixin
