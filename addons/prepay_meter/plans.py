@@ -64,14 +64,14 @@ PROBLEMS = {
 
 
 def check_time_control(document: object) -> list[dict]:
-    """The time control in its one form: days and times sorted.
+    """The time control in its one form: days and times sorted; an empty list is none at all.
 
     :raises PlanError: it is none
     """
     if not isinstance(document, list):
         raise PlanError("shape", document)
     if not document:
-        raise PlanError("empty")
+        return []
     groups, named, states = [], set(), set()
     for group in document:
         if not isinstance(group, dict) or group.keys() != {"days", "times"}:
@@ -146,7 +146,7 @@ def parse(kind: str, text: str) -> list:
         if not words:
             continue
         days: list[int] = []
-        while words and not _TIME.fullmatch(words[0]):
+        while words and ":" not in words[0]:
             days += _named_days(words.pop(0))
         if not days:
             raise PlanError("day", words[0] if words else line)
@@ -196,17 +196,14 @@ def _named_days(word: str) -> list[int]:
 
 
 def _words(text: str) -> list[str]:
-    return re.sub(
-        r"[,;，；：]", lambda found: ":" if found[0] == "：" else " ", text.lower()
-    ).split()
+    text = re.sub(r"[,;，；]", " ", text.lower()).replace("：", ":")
+    return [f"0{word}" if re.match(r"\d:", word) else word for word in text.split()]
 
 
 def _timed(words: list[str], known: dict, problem: str) -> list[list]:
     pairs = []
     for index in range(0, len(words), 2):
         at, *rest = words[index : index + 2]
-        if len(at) == 4 and at[1] == ":":
-            at = "0" + at
         _check_time(at)
         if not rest or rest[0] not in known:
             raise PlanError(problem, rest[0] if rest else at)

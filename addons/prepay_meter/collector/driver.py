@@ -41,15 +41,23 @@ def next_serial() -> int:
 async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
     """Values by channel, in base units; the relay as "open", "closed" or None.
 
-    :param full: also the points that are not read each time
+    :param full: also the points that are not read each time. A meter that does not have them, or
+        fails to give them, is read without them.
     :raises NoReply: also for a refusal of the device and for values that are no numbers
     """
     profile = meter.profile
+    chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
+    found = await read_blocks(meter, chosen, ask)
     if full:
-        chosen = plan.blocks(profile, "full", profile.points)
-    else:
-        chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
-    return await read_blocks(meter, chosen, ask)
+        seldom = plan.blocks(profile, "seldom", (p for p in profile.points if not p.frequent))
+        for block in seldom:
+            try:
+                found |= await read_blocks(meter, (block,), ask)
+            except NoReply as error:
+                if error.outcome is Outcome.TIMEOUT:
+                    break  # the others would cost as much
+    _join_clock(found)
+    return found
 
 
 async def read_relay(meter: Meter, ask: Ask) -> dict[str, Value]:
@@ -70,7 +78,6 @@ async def read_blocks(meter: Meter, blocks: tuple[Block, ...], ask: Ask) -> dict
             plan.decode(meter.profile, block, data, found)
         except ValueError as error:
             raise NoReply(Outcome.MALFORMED, str(error)) from None
-    _join_clock(found)
     return found
 
 

@@ -51,7 +51,7 @@ def decode(control: Control, data: bytes) -> object:
         if len(data) != 8:
             raise ValueError(f"{len(data)} bytes of a clock, expected 8")
         second, minute, hour, _week, day, month, _zero, year = data
-        return datetime(2000 + year, month, day, hour, minute, second)
+        return datetime.combine(date(2000 + year, month, day), time(hour, minute, second))
     if encoding == "clock_bcd":
         return _from_bcd_clock(data)
     if encoding == "day_plan":
@@ -104,6 +104,8 @@ def _day_plan(document: list[dict]) -> bytes:
 
     The rest-day word has bit 0 for Sunday (needs a bench meter).
     """
+    if not document:
+        return bytes(2 + 2 * _DAY_BYTES + 2)
     if len(document) > 2:
         raise ValueError("the meter knows two kinds of days, the plan has more")
     groups = {tuple(group["days"]): group["times"] for group in document}

@@ -51,6 +51,8 @@ MAX_SENDINGS = 8
 SWITCHES = {"guarantee": ("keep_power", "keep_power_off")}
 #: What the platform does from readings when the meter cannot.
 PLATFORM = {"guarantee", "overload", "malicious", "time_control"}
+#: Kinds whose value is a plan.
+PLANS = {"time_control", "tariff"}
 _CREDIT_CHANNELS = ("purchase_count", "remaining", "overdraft")
 
 _DUE_PARAMETERS = """
@@ -218,7 +220,7 @@ class _Parameter:
         self.row, self.meter, self.ask, self.store = row, meter, ask, store
         self.kind: str = row["kind"]
         self.desired: int = row["desired"] or 0
-        self.document = row["desired_document"]
+        self.document = (row["desired_document"] or []) if self.kind in PLANS else None
         controls = meter.profile.controls
         on, off = SWITCHES.get(self.kind, (self.kind, self.kind))
         self.control: Control | None = controls.get(on if self.desired else off)

@@ -5,3 +5,5 @@ UPDATE prepay_meter SET password = NULL, desired_relay = NULL;
 UPDATE prepay_gateway_state SET lease_owner = NULL, lease_until = NULL;
 UPDATE ir_cron SET active = false
  WHERE id IN (SELECT res_id FROM ir_model_data WHERE module = 'prepay_meter' AND name = 'ir_cron_sweep');
+UPDATE prepay_meter_parameter SET state = 'failed', not_before = NULL WHERE state IN ('queued', 'sent');
+UPDATE prepay_meter SET credit_locked = true WHERE id IN (SELECT meter_id FROM prepay_meter_credit);

@@ -387,6 +387,20 @@ class PrepayMeter(models.Model):
         action["context"] = {"default_meter_ids": self.ids, **self.env.context}
         return action
 
+    def action_set_parameters(self):
+        """Open the dialogue that sets limits, alarms, plans and the clock."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "prepay_meter.prepay_meter_parameter_wizard_action"
+        )
+        action["context"] = {"default_meter_ids": self.ids}
+        return action
+
+    def action_lock_credit(self):
+        """After a restore from a backup: send no credit before the purchase counts were read (C-08)."""
+        if not self.env.user.has_group("prepay_meter.group_admin"):
+            raise UserError(self.env._("Only administrators may do this."))
+        self.credit_locked = True
+
     def action_probe(self):
         """Open the dialogue that reads the meter once and shows the raw frames."""
         self.ensure_one()

@@ -35,6 +35,8 @@ class PrepayMeterCommand(models.Model):
             ("closing", "Account closed"),
             ("safety", "Safety"),
             ("test", "Installation test"),
+            ("overload", "Overload"),
+            ("schedule", "Time control"),
         ],
         required=True,
         readonly=True,

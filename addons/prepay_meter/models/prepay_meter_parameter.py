@@ -145,7 +145,7 @@ class PrepayMeterParameter(models.Model):
         """A value as people read it."""
         kind = self.kind
         if kind in PLANS:
-            return write(kind, document) if document else False
+            return write(kind, document) if document else self.env._("none")
         if kind == "clock":
             if not reported:
                 return self.env._("now")
@@ -170,7 +170,8 @@ class PrepayMeterParameter(models.Model):
         :return: the parameters
         """
         document = self._check_wish(meters, kind, value, document)
-        known = {row.meter_id: row for row in self.sudo().search([("kind", "=", kind), ("meter_id", "in", meters.ids)])}  # fmt: skip
+        rows = self.sudo().search([("kind", "=", kind), ("meter_id", "in", meters.ids)])
+        known = {row.meter_id: row for row in rows}
         rows = self.sudo().browse()
         for meter in meters.sudo():
             state = self._first_state(meter, kind)
