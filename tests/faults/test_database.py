@@ -1,6 +1,6 @@
 """The database goes away, is cut in the middle of a commit, and comes back: nothing polled is lost.
 
-F10 server gone and collector killed meanwhile, F11 sessions ended by the server, F12 commit done but its answer cut.
+F10 server gone and collector killed meanwhile, F11 sessions ended by the server, F12 commit done and answer cut.
 The collector reaches PostgreSQL through a proxy; the server itself is shared and goes on.
 """
 
