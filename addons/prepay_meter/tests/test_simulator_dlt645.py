@@ -182,6 +182,12 @@ def test_credit_is_taken_once(running, line):
     last = [value(line, f"0333{di}") for di in ("0301", "0401", "0501", "0601")]
     assert last == ["00005000", "00015000", "00020000", "00015000"]
     assert top_up(line, 1, 1, address=THREE) == (0xC3, b"\x01\x00"), "no credit in this meter"
+    http(running, "PATCH", f"/meters/{ONE}", {"repeat_refused": True})
+    assert top_up(line, 5_000, 2) == (0xC3, b"\x02\x00"), "some meters say that it was taken before"
+    assert value(line, "00900200") == "00020000"
+    fault(running, ONE, exception=4)
+    assert top_up(line, 5_000, 3) == (0xC3, b"\x04\x00")
+    fault(running, ONE, exception=0)
     http(running, "PATCH", f"/meters/{ONE}", {"credit_error_bytes": 1})
     assert top_up(line, 1, 9) == (0xC3, b"\x20")
 

@@ -56,6 +56,14 @@ def test_bad_data_under_a_right_checksum(simulation, raw):
         assert answer != ANSWER
 
 
+def test_two_devices_with_one_address(simulation, raw):
+    fault(simulation, "2", clash=True)
+    answer = raw.ask(READ)
+    assert len(answer) == len(ANSWER)
+    assert answer != ANSWER
+    assert all(byte & ~true == 0 for byte, true in zip(answer, ANSWER, strict=True))
+
+
 def test_chance_is_seeded(simulation, raw):
     def run():
         http(simulation, "PATCH", "/meters/2", {"fault_seed": "42"})
