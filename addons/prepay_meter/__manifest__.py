@@ -7,7 +7,7 @@
     "license": "LGPL-3",
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
-        "python": ["aiohttp", "paho-mqtt", "psycopg", "pymodbus", "uvloop"],
+        "python": ["aiohttp", "orjson", "paho-mqtt", "psycopg", "pymodbus", "uvloop"],
     },
     "data": [
         "security/prepay_groups.xml",
