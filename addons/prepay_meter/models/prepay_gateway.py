@@ -20,18 +20,61 @@ class PrepayGateway(models.Model):
     )
     company_id = fields.Many2one(related="location_id.company_id", store=True, index=True)
     link = fields.Selection(
-        [("tcp_serial", "Transparent serial server over TCP (Modbus RTU, DL/T 645)")],
+        [
+            ("tcp_serial", "Transparent serial server over TCP (Modbus RTU, DL/T 645, CJ/T 188)"),
+            ("tcp_modbus", "Modbus TCP"),
+            ("dtu", "4G DTU that dials in"),
+            ("acrel_4g", "4G meter that dials in (7B7B … 7D7D)"),
+            ("mqtt", "MQTT"),
+        ],
         required=True,
         default="tcp_serial",
         tracking=True,
     )
     host = fields.Char(
         string="Address",
-        required=True,
         tracking=True,
-        help="IP address or host name of the gateway.",
+        help="IP address or host name of the gateway. Empty when the gateway dials in.",
     )
-    port = fields.Integer(required=True, default=26, tracking=True)
+    port = fields.Integer(default=26, tracking=True)
+    dial_in_id = fields.Char(
+        string="Identity",
+        tracking=True,
+        index="btree_not_null",
+        help="What the device says of itself when it connects: IMEI, ICCID or own text of a DTU, serial number "
+        "of a 4G meter or MQTT gateway. Devices that are not listed are refused.",
+    )
+    registration = fields.Selection(
+        [
+            ("connect", "When it connects"),
+            ("each", "Before each packet"),
+            ("both", "When it connects and before each packet"),
+        ],
+        default="connect",
+        help="When a DTU sends its identity.",
+    )
+    registration_hex = fields.Boolean(
+        string="Identity in Hex",
+        help="The identity above is hexadecimal: the DTU sends these bytes.",
+    )
+    heartbeat = fields.Char(
+        help="What a DTU sends as a sign of life: text such as ping, or bytes as hex:00FF. It is removed."
+    )
+    heartbeat_s = fields.Integer(
+        string="Heartbeat Interval (s)",
+        default=60,
+        help="A link without any byte for three times as long is dropped.",
+    )
+    mqtt_form = fields.Selection(
+        [
+            ("json", "Plain JSON (prepay/v1/…)"),
+            ("acrel", "Acrel, domestic form"),
+            ("acrel_overseas", "Acrel, overseas form"),
+        ],
+        string="Message Form",
+        default="json",
+    )
+    product_key = fields.Char(help="MQTT: the product part of the device's topics.")
     timeout_ms = fields.Integer(
         string="Time-out (ms)",
         default=1000,
@@ -55,11 +98,24 @@ class PrepayGateway(models.Model):
         "The gap between frames must lie between 0 and 5,000 ms.",
     )
     _port_range = models.Constraint(
-        "CHECK (port BETWEEN 1 AND 65535)", "The port must lie between 1 and 65,535."
+        "CHECK (link NOT IN ('tcp_serial', 'tcp_modbus') OR port BETWEEN 1 AND 65535)",
+        "The port must lie between 1 and 65,535.",
+    )
+    _address_given = models.Constraint(
+        "CHECK (CASE WHEN link IN ('tcp_serial', 'tcp_modbus') THEN host ELSE dial_in_id END IS NOT NULL)",
+        "Enter the address of the gateway, or the identity of a device that dials in or speaks MQTT.",
+    )
+    _heartbeat_range = models.Constraint(
+        "CHECK (heartbeat_s BETWEEN 1 AND 86400)",
+        "The heartbeat interval must lie between 1 s and one day.",
     )
     _link_unique = models.UniqueIndex(
-        "(company_id, host, port) WHERE active",
+        "(company_id, host, port) WHERE active AND link IN ('tcp_serial', 'tcp_modbus')",
         "Another gateway of this company already uses this address and port.",
+    )
+    _identity_unique = models.UniqueIndex(
+        "(link, dial_in_id) WHERE active AND dial_in_id IS NOT NULL",
+        "Another gateway already has this identity.",
     )
 
     @api.depends("meter_ids")

@@ -17,6 +17,14 @@ class PrepayGatewayState(models.Model):
     last_seen = fields.Datetime(readonly=True)
     offline_since = fields.Datetime(readonly=True)
     last_error = fields.Char(readonly=True)
+    signal = fields.Integer(
+        readonly=True,
+        aggregator="avg",
+        help="Radio signal as the device reports it (0–31, or dBm below 0).",
+    )
+    iccid = fields.Char(string="SIM Card", readonly=True)
+    peer = fields.Char(string="Connected From", readonly=True)
+    connected_at = fields.Datetime(string="Connected Since", readonly=True)
     lease_owner = fields.Char(
         string="Collector", readonly=True, help="The collector process that serves the gateway."
     )

@@ -16,6 +16,10 @@ COLLECTOR_FIELDS = {
     "active",
     "poll_minutes",
     "password",
+    "trace_until",
+    "overload_w",
+    "malicious_step_w",
+    "location_id",
 }
 
 
@@ -51,7 +55,8 @@ class PrepayMeter(models.Model):
     address = fields.Char(
         required=True,
         tracking=True,
-        help="Modbus: unit 1–247. DL/T 645: the twelve digits of the communication address.",
+        help="Modbus: unit 1–247. DL/T 645: the twelve digits of the communication address. CJ/T 188: "
+        "fourteen digits. MQTT: the serial number in the messages.",
     )
     location_id = fields.Many2one(
         "prepay.location",
@@ -73,6 +78,19 @@ class PrepayMeter(models.Model):
         groups="prepay_meter.group_admin",
         copy=False,
         help="Leave empty for the profile's password.",
+    )
+    trace_until = fields.Datetime(
+        copy=False, help="Until then every frame to and from the meter is kept for the installer."
+    )
+    overload_w = fields.Integer(
+        string="Overload Limit (W)",
+        tracking=True,
+        help="Power above this at two readings in a row is an overload; 0 for no limit.",
+    )
+    malicious_step_w = fields.Integer(
+        string="Malicious Load Step (W)",
+        tracking=True,
+        help="A sudden rise by at least this power, of a resistive load, is a malicious load; 0 for no limit.",
     )
     is_protected = fields.Boolean(
         string="Guaranteed Supply",
@@ -169,9 +187,13 @@ class PrepayMeter(models.Model):
             if meter.protocol == "modbus":
                 valid = meter.address.isdecimal() and 1 <= int(meter.address) <= 247
                 remedy = self.env._("Enter a unit number from 1 to 247.")
+            elif meter.protocol == "mqtt":
+                valid = len(meter.address) <= 64 and not set(meter.address) & set("/+# ")
+                remedy = self.env._("Enter the serial number as the messages carry it.")
             else:
-                valid = meter.address.isdecimal() and len(meter.address) == 12
-                remedy = self.env._("Enter all twelve digits, with leading zeros.")
+                digits = {"dlt645": 12, "cjt188": 14}[meter.protocol]
+                valid = meter.address.isdecimal() and len(meter.address) == digits
+                remedy = self.env._("Enter all %s digits, with leading zeros.", digits)
             if not valid or not meter.address.isascii():
                 raise ValidationError(
                     self.env._(

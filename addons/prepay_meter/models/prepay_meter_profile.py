@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from ..big_integer import BigInteger
+
 RELAY_PROOFS = [
     ("status", "Status word of the meter"),
     ("control", "Control register reads back"),
@@ -25,14 +27,36 @@ class PrepayMeterProfile(models.Model):
         [("electricity", "Electricity"), ("water", "Water")], required=True, default="electricity"
     )
     protocol = fields.Selection(
-        [("modbus", "Modbus RTU"), ("dlt645", "DL/T 645-2007")], required=True, default="modbus"
+        [
+            ("modbus", "Modbus"),
+            ("dlt645", "DL/T 645-2007"),
+            ("cjt188", "CJ/T 188"),
+            ("mqtt", "MQTT messages"),
+        ],
+        required=True,
+        default="modbus",
+    )
+    read_function = fields.Selection(
+        [("3", "03: holding registers"), ("4", "04: input registers")],
+        default="3",
+        help="Modbus function that reads the points.",
+    )
+    meter_type = fields.Char(
+        default="10",
+        help="CJ/T 188: type byte in hex. 10 cold water, 11 hot water, 12 drinking water, 13 reclaimed water.",
+    )
+    di_order = fields.Selection(
+        [("high_first", "90 1F (text of 2004)"), ("low_first", "1F 90 (text of 2018)")],
+        string="Identifier Order",
+        default="high_first",
+        help="CJ/T 188: order of the two bytes of a data identifier on the wire.",
     )
     active = fields.Boolean(default=True)
     point_ids = fields.One2many("prepay.meter.point", "profile_id", string="Points", copy=True)
     control_ids = fields.One2many(
         "prepay.meter.control", "profile_id", string="Controls", copy=True
     )
-    modulus = fields.Integer(
+    modulus = BigInteger(
         string="Register Rolls Over At",
         help="Value in Wh or litres at which the total register starts again from zero; 0 when it never does.",
     )

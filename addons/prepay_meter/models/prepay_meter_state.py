@@ -34,6 +34,18 @@ class PrepayMeterState(models.Model):
     current_ma = fields.Integer(string="Current (mA)", readonly=True)
     relay_reported = fields.Selection(RELAY_STATES, string="Reported Relay", readonly=True)
     relay_reported_at = fields.Datetime(readonly=True)
+    remaining_fen = BigInteger(string="Credit in the Meter (fen)", readonly=True, aggregator=None)
+    overdraft_fen = BigInteger(
+        string="Overdraft in the Meter (fen)", readonly=True, aggregator=None
+    )
+    purchase_count = fields.Integer(readonly=True, aggregator=None)
+    battery_low = fields.Boolean(readonly=True)
+    clock_drift_s = fields.Integer(
+        string="Clock Drift (s)",
+        readonly=True,
+        aggregator=None,
+        help="Clock of the meter minus true time; positive when it is fast.",
+    )
     last_error = fields.Char(readonly=True)
 
     register = fields.Float(
