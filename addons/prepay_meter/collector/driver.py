@@ -47,6 +47,13 @@ async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
     profile = meter.profile
     if full:
         chosen = plan.blocks(profile, "full", profile.points)
+    elif meter.malicious_step_w:
+        # A malicious load is told by its power factor.
+        chosen = plan.blocks(
+            profile,
+            "load",
+            (p for p in profile.points if p.frequent or p.channel == "power_factor"),
+        )
     else:
         chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
     return await read_blocks(meter, chosen, ask)
