@@ -7,7 +7,8 @@
     "license": "LGPL-3",
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
-        "python": ["aiohttp", "psycopg", "pymodbus", "uvloop"],
+        "python": ["aiohttp", "openpyxl", "psycopg", "pymodbus", "uvloop", "xlsxwriter"],
+        "python": ["aiohttp", "orjson", "paho-mqtt", "psycopg", "pymodbus", "uvloop"],
     },
     "data": [
         "security/prepay_groups.xml",
@@ -23,6 +24,11 @@
         "views/prepay_meter_command_views.xml",
         "views/prepay_meter_event_views.xml",
         "views/prepay_reading_views.xml",
+        "views/prepay_reading_daily_views.xml",
+        "views/prepay_reading_electrical_views.xml",
+        "views/prepay_reading_estimate_views.xml",
+        "views/prepay_reading_hold_wizard_views.xml",
+        "views/prepay_reading_partition_views.xml",
         "views/prepay_reading_hold_views.xml",
         "views/prepay_meter_frame_views.xml",
         "views/prepay_meter_probe_views.xml",
@@ -32,13 +38,16 @@
         "views/prepay_meter_relay_wizard_views.xml",
         "views/prepay_meter_parameter_views.xml",
         "views/prepay_meter_credit_views.xml",
+        "views/prepay_site_import_wizard_views.xml",
         "views/res_config_settings_views.xml",
         "views/prepay_meter_menus.xml",
+        "views/prepay_meter_message_views.xml",
     ],
     "demo": [
         "demo/res_users_demo.xml",
         "demo/prepay_location_demo.xml",
         "demo/prepay_meter_demo.xml",
+        "demo/prepay_reading_demo.xml",
     ],
     "assets": {
         "web.assets_backend": ["prepay_meter/static/src/**/*.js"],

@@ -1,5 +1,7 @@
 from odoo.tools import SQL
 
+from . import storage
+
 
 def delete_rows(env, *tables):
     """Empty tables of an addon that is being uninstalled, in the order given.
@@ -16,14 +18,15 @@ def delete_rows(env, *tables):
 
 def uninstall_hook(env):
     """Remove what the registry does not know: the partitioned readings and the trigger function."""
-    env.cr.execute("DROP VIEW IF EXISTS prepay_reading")
-    env.cr.execute("DROP TABLE IF EXISTS prepay_reading_data CASCADE")
-    env.cr.execute("DROP FUNCTION IF EXISTS prepay_refuse_change() CASCADE")
+    storage.drop_tables(env.cr)
     delete_rows(
         env,
         "prepay_meter_event",
         "prepay_meter_frame",
         "prepay_meter_probe",
+        "prepay_reading_baseline",
+        "prepay_reading_estimate",
+        "prepay_reading_hold_value",
         "prepay_reading_hold",
         "prepay_meter_credit",
         "prepay_meter_parameter",

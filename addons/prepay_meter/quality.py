@@ -427,7 +427,7 @@ def _misfit(previous, previous_at, value, at, limits) -> str | None:
         return "unit" if 0 <= value // 1000 - previous <= limit else "spike"
     modulus = limits.modulus
     limit = _limit(rate, at - previous_at) if rate else None
-    if _rolled(previous, value, modulus):
+    if rolled_over(previous, value, modulus):
         return None if limit is None or rise + modulus <= limit else "reset"
     room = limit if limit is not None else previous // 100
     if -1000 < value * 1000 - previous <= room and value:
@@ -435,14 +435,14 @@ def _misfit(previous, previous_at, value, at, limits) -> str | None:
     return "reset" if value * 10 < previous else "decrease"
 
 
-def _rolled(previous, value, modulus) -> bool:
+def rolled_over(previous: int, value: int, modulus: int) -> bool:
     """Above 90 % to below 10 % of the modulus (R-04), in exact integers."""
     return bool(modulus) and previous * 10 > modulus * 9 and value * 10 < modulus
 
 
 def _rise(previous, value, modulus) -> int:
     rise = value - previous
-    return rise + modulus if _rolled(previous, value, modulus) else rise
+    return rise + modulus if rolled_over(previous, value, modulus) else rise
 
 
 def _limit(rate: int, span: timedelta) -> int:

@@ -156,8 +156,8 @@ class Stack:
             values = {"host": "127.0.0.1", "port": port, "timeout_ms": 400}
             admin.call("prepay.gateway", "write", [gateway["id"]], values)
 
-    def start_collector(self) -> None:
-        command = self.database.odoo(self.config, "prepay_collector")
+    def start_collector(self, *options: object) -> None:
+        command = self.database.odoo(self.config, "prepay_collector", *options)
         self.collector = processes.start(command, self.folder / "collector.log")
 
     def kill_collector(self) -> None:

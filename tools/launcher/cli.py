@@ -33,6 +33,7 @@ COMMANDS = {
     "simulate": Command("run simulated meters", shells.simulate),
     "bench": Command("measure (tests/bench), with the figures on the screen", testing.bench),
     "prove": Command("long runs that prove the invariants (tests/prove)", testing.prove),
+    "fuzz": Command("fuzz the parsers (tests/fuzz) [target] [--seconds N]", shells.fuzz),
     "clean": Command("remove what the launcher made [--all: downloads too]", clean.run, False),
 }
 

@@ -29,6 +29,12 @@ def simulate(arguments: list[str]) -> int:
     return foreground(odoo_run.command(None, "prepay_simulator", *arguments), dict(os.environ))
 
 
+def fuzz(arguments: list[str]) -> int:
+    """`./prepay fuzz [target] [--seconds N]`; needs no database."""
+    script = paths.TESTS / "fuzz" / "run.py"
+    return foreground([str(paths.PYTHON), str(script), *arguments], dict(os.environ))
+
+
 def _with_server(make, database: bool = True) -> int:
     with postgres.serving(postgres.DEMO) as server:
         if database:

@@ -20,7 +20,7 @@ from .postgres import Server
 
 BASE = "prepay_base_"
 ADDONS = "prepay_addons_"
-KEEP = {BASE: 2, ADDONS: 10}
+KEEP = {BASE: 2, ADDONS: 40}
 LOCK = paths.LOCAL / "templates.lock"
 DATA = "data-test"
 BAD_LINE = re.compile(r"\S+ \S+ \d+ (WARNING|ERROR|CRITICAL) ")

@@ -9,6 +9,7 @@ from . import prepay_topup
 from . import prepay_supply_decision
 from . import prepay_location
 from . import prepay_meter
+from . import prepay_reading
 from . import account_move
 from . import ir_actions_report
 from . import res_company

@@ -124,16 +124,16 @@ class PrepayAccountMeter(models.Model):
         self.env.cr.execute(
             SQL(
                 """
-                SELECT s.id, r.read_at, r.value
+                SELECT s.id, r.read_at, r.value, r.next_value
                   FROM prepay_account_meter s
                   JOIN prepay_meter m ON m.id = s.meter_id
                   JOIN LATERAL (
-                       SELECT read_at, value FROM prepay_reading_data d
-                        WHERE d.meter_id = s.meter_id
-                          AND d.channel = CASE m.medium WHEN 'water' THEN %s ELSE %s END
-                          AND d.read_at > COALESCE(s.rated_at, s.start_at - interval '1 microsecond')
-                          AND (s.end_at IS NULL OR d.read_at <= s.end_at)
-                        ORDER BY read_at LIMIT 2000
+                       SELECT d.read_at, d.value, d.next_value
+                         FROM prepay_reading_stream(
+                              s.meter_id, CASE m.medium WHEN 'water' THEN %s ELSE %s END,
+                              COALESCE(s.rated_at, s.start_at - interval '1 microsecond'),
+                              COALESCE(s.end_at, 'infinity')) d
+                        ORDER BY d.read_at LIMIT 2000
                   ) r ON true
                  ORDER BY s.id, r.read_at LIMIT %s
                 """,
@@ -146,13 +146,16 @@ class PrepayAccountMeter(models.Model):
 
     @api.model
     def _rate_one(self, supply, rows, versions, lines, cursors):
-        """Rate the readings of one assignment; append charge lines and its new cursor."""
+        """Rate the readings of one assignment; append charge lines and its new cursor.
+
+        Where a register began anew, the rows hold its end and, as the next value, its new start.
+        """
         zone = supply.account_id.location_id._zone()
         modulus = supply.meter_id.profile_id.modulus or None
         at, value, problem = supply.rated_at or None, supply.rated_value, None
-        for _id, read_at, read_value in rows:
+        for _id, read_at, read_value, next_value in rows:
             if at is None:
-                at, value = read_at, read_value
+                at, value = read_at, next_value
                 continue
             try:
                 quantity = usage(value, read_value, modulus)
@@ -161,7 +164,7 @@ class PrepayAccountMeter(models.Model):
                 problem = f"{read_at}: {error.detail}"
                 break
             lines.extend((supply, line) for line in rated)
-            at, value = read_at, read_value
+            at, value = read_at, next_value
         cursors.append((supply.id, at, value, problem))
 
     @api.model

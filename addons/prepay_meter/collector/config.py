@@ -121,6 +121,11 @@ class Gateway:
     def dials_in(self) -> bool:
         return self.kind in ("dtu", "acrel_4g")
 
+    @property
+    def idle_limit(self) -> float:
+        """Seconds without any sign of life after which a device that dials in is away."""
+        return 3.0 * self.heartbeat_s
+
 
 _GATEWAYS = """
 SELECT g.id, g.state_id, g.name, g.link AS kind, COALESCE(g.host, '') AS host, COALESCE(g.port, 0) AS port,

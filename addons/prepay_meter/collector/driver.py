@@ -41,22 +41,28 @@ def next_serial() -> int:
 async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
     """Values by channel, in base units; the relay as "open", "closed" or None.
 
-    :param full: also the points that are not read each time
+    :param full: also the points that are not read each time. A meter that does not have them, or
+        fails to give them, is read without them.
     :raises NoReply: also for a refusal of the device and for values that are no numbers
     """
     profile = meter.profile
+    chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
+    found = await read_blocks(meter, chosen, ask)
+    seldom: tuple[Block, ...] = ()
     if full:
-        chosen = plan.blocks(profile, "full", profile.points)
+        seldom = plan.blocks(profile, "seldom", (p for p in profile.points if not p.frequent))
     elif meter.malicious_step_w:
         # A malicious load is told by its power factor.
-        chosen = plan.blocks(
-            profile,
-            "load",
-            (p for p in profile.points if p.frequent or p.channel == "power_factor"),
-        )
-    else:
-        chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
-    return await read_blocks(meter, chosen, ask)
+        points = (p for p in profile.points if p.channel == "power_factor" and not p.frequent)
+        seldom = plan.blocks(profile, "load", points)
+    for block in seldom:
+        try:
+            found |= await read_blocks(meter, (block,), ask)
+        except NoReply as error:
+            if error.outcome is Outcome.TIMEOUT:
+                break  # the others would cost as much
+    _join_clock(found)
+    return found
 
 
 async def read_relay(meter: Meter, ask: Ask) -> dict[str, Value]:
@@ -68,24 +74,15 @@ async def read_relay(meter: Meter, ask: Ask) -> dict[str, Value]:
 async def read_blocks(meter: Meter, blocks: tuple[Block, ...], ask: Ask) -> dict[str, Value]:
     """Values of the given blocks by channel.
 
-    A type describes more than each of its meters has: a refused block is left out when none of its
-    points is read at each poll.
-
     :raises NoReply: see `read`
     """
     found: dict[str, Value] = {}
     for block in blocks:
-        try:
-            data = await read_block(meter, block, ask)
-        except NoReply as error:
-            if error.outcome is Outcome.EXCEPTION and not any(p.frequent for p in block.points):
-                continue
-            raise
+        data = await read_block(meter, block, ask)
         try:
             plan.decode(meter.profile, block, data, found)
         except ValueError as error:
             raise NoReply(Outcome.MALFORMED, str(error)) from None
-    _join_clock(found)
     return found
 
 
@@ -142,8 +139,6 @@ async def write_relay(meter: Meter, target: str, now: datetime, ask: Ask) -> Non
     control = profile.controls.get(target)
     if control is None:
         raise NoReply(Outcome.EXCEPTION, f"the profile has no control “{target}”")
-    if not control.writable:
-        raise NoReply(Outcome.EXCEPTION, f"the profile does not release the control “{target}”")
     if profile.protocol == "dlt645":
         until = None
         if profile.validity:

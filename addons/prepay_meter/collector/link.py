@@ -48,6 +48,7 @@ class Link(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.peer = ""
         self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
         self._exchange: Exchange | None = None
         self._waiter: asyncio.Future | None = None
         self._free_at = 0.0  # loop time before which nothing may be sent
@@ -108,6 +109,9 @@ class Link(asyncio.Protocol):
             self._exchange = self._waiter = None
             if not self._quiet:
                 self._free_at = loop.time() + self.gap
+
+    def served(self, worker) -> None:
+        """``worker`` uses the link from here on."""
 
     async def connect(self) -> None:
         """Be connected, or say why not."""

@@ -10,7 +10,6 @@ import signal
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import uvloop
@@ -18,6 +17,8 @@ import uvloop
 from . import config, metrics
 from .late import LateData
 from .link import Link
+from .listener import Listener
+from .options import Options
 from .sink import Sink
 from .spool import Spool
 from .store import DatabaseAway, Store
@@ -36,13 +37,18 @@ REACHABLE = ["tcp_serial", "tcp_modbus"]
 CHANNELS = ("prepay_config", "prepay_command", "prepay_read", "prepay_setting", "prepay_probe")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Where a collector listens and keeps files. Addresses are (host, port) or None for off."""
+class PortError(Exception):
+    """A port that cannot be opened; the text says which and why."""
 
-    spool: Path | None = None
-    spool_limit: int = 1 << 30
-    health: tuple[str, int] | None = None
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A device that has dialled in and waits for its worker."""
+
+    kind: str
+    identity: str
+    link: Link
+    worker: asyncio.Future
 
 
 class Collector:
@@ -52,13 +58,17 @@ class Collector:
         self, conninfo: dict, options: Options | None = None, owner: str | None = None
     ) -> None:
         self.options = options = options or Options()
-        self.owner = owner or f"{socket.gethostname()}:{os.getpid()}"
+        self.name = options.name or socket.gethostname()
+        self.owner = owner or f"{self.name}:{os.getpid()}"
         self.store = Store(conninfo)
         spool = options.spool / "readings.spool" if options.spool else None
         self.sink = Sink(Store(conninfo, staging=True), Spool(spool, options.spool_limit))
         self.late = LateData(self.sink)
         self.workers: dict[int, GatewayWorker] = {}
         self.health_address = ""
+        self.listeners: list[Listener] = []
+        self._arrivals: list[Arrival] = []
+        self._arrived = asyncio.Event()
         self._tasks: dict[int, asyncio.Task] = {}
         self._changed: set[int] | None = None  # gateways to load anew; None: all
         self._reload = asyncio.Event()
@@ -74,8 +84,12 @@ class Collector:
     async def run(self) -> None:
         """Serve until cancelled; then give the leases back so that another one takes over at once."""
         runner = None
+        self._open_ports()
         if self.options.health:
-            runner = await metrics.serve(self, *self.options.health)
+            try:
+                runner = await metrics.serve(self, *self.options.health)
+            except OSError as error:
+                raise PortError(f"cannot open the health pages: {error}") from error
             self.health_address = "{}:{}".format(*runner.addresses[0][:2])
         writing = [
             asyncio.create_task(self._supervised(loop), name=loop.__qualname__)
@@ -89,6 +103,8 @@ class Collector:
                 self._follow_changes,
                 self._fetch_commands,
                 self._fetch_work,
+                self._admit_arrivals,
+                *(listener.run for listener in self.listeners),
             )
         ]
         try:
@@ -96,6 +112,8 @@ class Collector:
         finally:
             await _cancel([*loops, *self._tasks.values()])
             await _cancel(writing)
+            for listener in self.listeners:
+                listener.close()
             if runner is not None:
                 await runner.cleanup()
             try:
@@ -104,6 +122,25 @@ class Collector:
                 await self.sink.store.close()
             except psycopg.Error:
                 _logger.warning("The database is away; the leases run out in %s s", LEASE_SECONDS)
+
+    def _open_ports(self) -> None:
+        """Take the ports for devices that dial in.
+
+        :raises PortError: a port is taken, or not of this machine
+        """
+        options = self.options
+        for kind, address in (("dtu", options.dtu), ("acrel_4g", options.acrel_4g)):
+            if not address:
+                continue
+            try:
+                listener = Listener(
+                    self, kind, address, options.registration_seconds, options.keep_channel
+                )
+            except OSError as error:
+                for opened in self.listeners:
+                    opened.close()
+                raise PortError("cannot listen on {}:{}: {}".format(*address, error)) from error
+            self.listeners.append(listener)
 
     async def _supervised(self, loop) -> None:
         """Run a loop for ever: a database that is away is waited for, other failures are logged."""
@@ -132,6 +169,8 @@ class Collector:
             self._changed = None
             for event in (self._reload, self._fetch, self._work):
                 event.set()
+            for listener in self.listeners:
+                listener.changed()
             async for notification in connection.notifies():
                 self._notified(notification.channel, notification.payload)
 
@@ -143,6 +182,8 @@ class Collector:
             elif self._changed is not None:
                 self._changed |= ids
             self._reload.set()
+            for listener in self.listeners:
+                listener.changed()
         elif channel == "prepay_command":
             self._fetch.set()
         elif channel == "prepay_read":
@@ -212,25 +253,66 @@ class Collector:
         """A device is on the line: serve its gateway from here on, or None when it is not listed.
 
         The newest connection wins, also over another collector: an old one is half open.
+
+        :raises DatabaseAway: nobody can say now whether it is listed
         """
-        gateway_id = await self.store.gateway_by_identity(kind, identity)
-        if gateway_id is None:
-            return None
+        arrival = Arrival(kind, identity, link, self._loop.create_future())
+        self._arrivals.append(arrival)
+        self._arrived.set()
+        return await arrival.worker
+
+    async def _admit_arrivals(self) -> None:
+        """After a power cut all devices dial in at once: many are admitted together."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            arrivals, self._arrivals = self._arrivals, []
+            try:
+                await self._admit(arrivals)
+            except Exception as error:
+                for arrival in arrivals:
+                    if not arrival.worker.done():
+                        arrival.worker.set_exception(error)
+                if not isinstance(error, DatabaseAway):
+                    raise
+
+    async def _admit(self, arrivals: list[Arrival]) -> None:
+        try:
+            await self._claim(arrivals)
+        except DatabaseAway:
+            # Nobody else can take the gateways over now: go on with those we had.
+            known = {(w.gateway.kind, w.gateway.identity): w for w in self.workers.values()}
+            for arrival in arrivals:
+                if worker := known.get((arrival.kind, arrival.identity)):
+                    self._attach(arrival, worker)
+            raise
+
+    async def _claim(self, arrivals: list[Arrival]) -> None:
+        ids = await self.store.gateways_by_identity(
+            [(arrival.kind, arrival.identity) for arrival in arrivals]
+        )
         async with self._assigning:
-            worker = self.workers.get(gateway_id)
-            if worker is None:
-                gateways = await self.store.load([gateway_id])
-                if gateway_id not in gateways:
-                    return None
-                gateway = gateways[gateway_id]
-            else:
-                gateway = worker.gateway
-            await self.store.claim(gateway, self.owner, LEASE_SECONDS, link.peer)
-            worker = worker or self._start(gateway)
-        worker.attach(link)
+            fresh = await self.store.load(sorted(set(ids.values()) - self.workers.keys()))
+            peers, found = {}, []
+            for arrival in arrivals:
+                key = ids.get((arrival.kind, arrival.identity))
+                gateway = self.workers[key].gateway if key in self.workers else fresh.get(key)
+                if gateway is not None and arrival.link.connected:
+                    peers[gateway.state_id] = arrival.link.peer
+                    found.append((arrival, gateway))
+            await self.store.claim(peers, self.owner, LEASE_SECONDS)
+            for arrival, gateway in found:
+                self._attach(arrival, self._start(gateway))
+        for arrival in arrivals:
+            if not arrival.worker.done():
+                arrival.worker.set_result(None)
         self._fetch.set()
         self._work.set()
-        return worker
+
+    def _attach(self, arrival: Arrival, worker: GatewayWorker) -> None:
+        if arrival.link.connected:
+            worker.attach(arrival.link)
+            arrival.worker.set_result(worker)
 
     async def _load_states(self, state_ids: set[int]) -> None:
         for gateway in (await self.store.load(await self.store.gateways_of(state_ids))).values():
@@ -320,6 +402,12 @@ class Collector:
             "meters_silent",
             "Meters that missed their last poll",
             sum(meter.missed > 0 for meter in meters),
+        )
+        yield "dialled_in", "Devices on the line", sum(len(each.links) for each in self.listeners)
+        yield (
+            "refused_total",
+            "Connections refused unheard",
+            sum(each.refused for each in self.listeners),
         )
         yield "polls_total", "Answered polls", sum(worker.polls for worker in workers)
         yield "misses_total", "Polls without a usable answer", sum(w.misses for w in workers)

@@ -19,6 +19,7 @@ from .config import Gateway
 from .results import Event, PollResult, utcnow
 from .spool import Spool
 from .store import DatabaseAway, Store
+from .strangers import shown
 
 _logger = logging.getLogger(__name__)
 
@@ -96,6 +97,42 @@ class Sink:
     def clear(self, meter_id: int, kinds: Iterable[str]) -> None:
         """Troubles of a meter that are over."""
         self._take({"clear": [meter_id, 0, list(kinds)]}, None)
+
+    def put_device(self, gateway: Gateway, signal: int | None, iccid: str, peer: str = "") -> None:
+        """What a device says of its radio; another SIM card than before goes into the journal."""
+        facts = {"signal": signal, "iccid": iccid, "peer": peer}
+        ids = {"gateway_id": gateway.id, "state_id": gateway.state_id}
+        self._take({"device": {**ids, **facts, "at": utcnow()}}, None)
+
+    def put_message(
+        self,
+        source: str,
+        topic: str,
+        reason: str,
+        payload: bytes,
+        peer: str = "",
+        gateway: Gateway | None = None,
+        *,
+        unknown_device: bool = False,
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        """Keep a message that cannot be used, to look at.
+
+        :param source: kind of link; ``topic``: topic or identity; ``peer``: address of the sender
+        """
+        key = gateway.id if gateway is not None else None
+        now = utcnow()
+        item: dict = {
+            "message": {
+                "source": source, "gateway_id": key, "topic": _printable(topic)[:250],
+                "peer": peer, "reason": _printable(reason)[:500], "payload": shown(payload), "at": now,
+            }
+        }  # fmt: skip
+        if unknown_device or gateway is not None:
+            kind = "unknown_device" if unknown_device else "message"
+            detail = " ".join(filter(None, (item["message"]["topic"], peer, f"({reason})")))
+            item["events"] = [_event(Event(kind, _printable(detail), gateway_id=key), now)]
+        self._take(item, done)
 
     def put_frames(self, frames: list[dict]) -> None:
         """Raw frames of a traced meter."""
@@ -274,6 +311,10 @@ def _int4(value) -> int | None:
     return value if isinstance(value, int) and -INT4 <= value < INT4 else None
 
 
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
 def _event(event: Event, now: datetime) -> dict:
     return {
         "meter_id": event.meter_id,
@@ -354,5 +395,10 @@ async def _write_journal(cursor: psycopg.AsyncCursor, item: dict) -> None:
     if "clear" in item:
         meter_id, gateway_id, kinds = item["clear"]
         await cursor.execute(sql.CLEAR, [utcnow(), meter_id, gateway_id, kinds])
+    if "device" in item:
+        await cursor.execute(sql.SIM_CHANGED, item["device"])
+        await cursor.execute(sql.DEVICE, item["device"])
+    if "message" in item:
+        await cursor.execute(sql.MESSAGE, item["message"])
     if item.get("frames"):
         await cursor.executemany(sql.FRAME, item["frames"])

@@ -75,9 +75,10 @@ INSERT INTO prepay_meter_event (meter_id, gateway_id, location_id, company_id, k
                                 first_at, last_at, count, create_uid, write_uid, create_date, write_date)
 SELECT %(meter_id)s::int, %(gateway_id)s::int, l.id, l.company_id, %(kind)s, %(severity)s, %(detail)s,
        %(at)s::timestamp, %(at)s::timestamp, 1, 1, 1, %(at)s::timestamp, %(at)s::timestamp
-  FROM prepay_location l
- WHERE l.id = COALESCE((SELECT location_id FROM prepay_meter WHERE id = %(meter_id)s::int),
-                       (SELECT location_id FROM prepay_gateway WHERE id = %(gateway_id)s::int))
+  FROM (SELECT COALESCE((SELECT location_id FROM prepay_meter WHERE id = %(meter_id)s::int),
+                        (SELECT location_id FROM prepay_gateway WHERE id = %(gateway_id)s::int)) AS id) place
+  LEFT JOIN prepay_location l ON l.id = place.id
+ WHERE l.id IS NOT NULL OR (%(meter_id)s::int IS NULL AND %(gateway_id)s::int IS NULL)
 ON CONFLICT (COALESCE(meter_id, 0), COALESCE(gateway_id, 0), kind) WHERE cleared_at IS NULL
 DO UPDATE SET last_at = EXCLUDED.last_at, detail = EXCLUDED.detail, count = prepay_meter_event.count + 1
 """
@@ -152,11 +153,48 @@ RETURNING id
 REACHABLE = "SELECT count(*) FROM prepay_gateway WHERE active AND link = ANY(%(kinds)s)"
 #: A device has dialled in here: whoever held it holds a dead line.
 CLAIM = """
-UPDATE prepay_gateway_state
+UPDATE prepay_gateway_state s
    SET lease_owner = %(owner)s, lease_until = LOCALTIMESTAMP + make_interval(secs => %(seconds)s),
-       peer = %(peer)s, connected_at = LOCALTIMESTAMP
- WHERE id = %(id)s
-RETURNING id
+       peer = v.peer, connected_at = LOCALTIMESTAMP
+  FROM unnest(%(ids)s::int[], %(peers)s::text[]) AS v(id, peer)
+ WHERE s.id = v.id
+"""
+BY_IDENTITY = """
+SELECT g.link, g.dial_in_id, g.id
+  FROM unnest(%s::text[], %s::text[]) AS v(kind, identity)
+  JOIN prepay_gateway g ON g.link = v.kind AND g.dial_in_id = v.identity
+ WHERE g.active
+"""
+#: Devices that dial in, were online and belong to no collector any more.
+MISSING = """
+SELECT g.id FROM prepay_gateway g JOIN prepay_gateway_state s ON s.id = g.state_id
+ WHERE g.active AND g.link = %(kind)s AND s.online
+   AND (s.lease_until IS NULL OR s.lease_until < LOCALTIMESTAMP)
+   AND COALESCE(s.last_seen, s.connected_at, '-infinity')
+       < LOCALTIMESTAMP - make_interval(secs => 3 * COALESCE(g.heartbeat_s, 60))
+"""
+#: First the journal, then the state: a SIM card that is another one than before.
+SIM_CHANGED = """
+INSERT INTO prepay_meter_event (gateway_id, location_id, company_id, kind, severity, detail,
+                                first_at, last_at, count, create_uid, write_uid, create_date, write_date)
+SELECT g.id, l.id, l.company_id, 'sim_changed', 'warning', s.iccid || ' → ' || %(iccid)s,
+       %(at)s::timestamp, %(at)s::timestamp, 1, 1, 1, %(at)s::timestamp, %(at)s::timestamp
+  FROM prepay_gateway g JOIN prepay_gateway_state s ON s.id = g.state_id
+  JOIN prepay_location l ON l.id = g.location_id
+ WHERE g.id = %(gateway_id)s AND s.iccid <> '' AND %(iccid)s <> '' AND s.iccid <> %(iccid)s
+ON CONFLICT (COALESCE(meter_id, 0), COALESCE(gateway_id, 0), kind) WHERE cleared_at IS NULL
+DO UPDATE SET last_at = EXCLUDED.last_at, detail = EXCLUDED.detail, count = prepay_meter_event.count + 1
+"""
+DEVICE = """
+UPDATE prepay_gateway_state
+   SET signal = COALESCE(%(signal)s::int, signal), iccid = COALESCE(NULLIF(%(iccid)s, ''), iccid),
+       peer = COALESCE(NULLIF(%(peer)s, ''), peer)
+ WHERE id = %(state_id)s
+"""
+MESSAGE = """
+INSERT INTO prepay_meter_message (at, source, gateway_id, topic, peer, reason, payload)
+VALUES (%(at)s, %(source)s,
+        (SELECT id FROM prepay_gateway WHERE id = %(gateway_id)s), %(topic)s, %(peer)s, %(reason)s, %(payload)s)
 """
 GATEWAY_FOUND = """
 UPDATE prepay_gateway_state

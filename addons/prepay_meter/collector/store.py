@@ -84,19 +84,6 @@ class Store:
         """Gateways with their meters as the database has them now; all, or the given ones."""
         return await self.transaction(lambda connection: config.load(connection, gateway_ids))
 
-    async def gateway_device(self, gateway: Gateway, **facts: str | int | None) -> None:
-        """What a device says of itself: signal, SIM card, address it connects from."""
-        names = [name for name in ("signal", "iccid", "peer") if facts.get(name) is not None]
-        if not names:
-            return
-        columns = ", ".join(f"{name} = %({name})s" for name in names)
-        query = f"UPDATE prepay_gateway_state SET {columns} WHERE id = %(id)s"  # noqa: S608
-
-        async def work(connection):
-            await connection.execute(query, {**facts, "id": gateway.state_id})
-
-        await self.transaction(work)
-
     async def seen(self, moments: dict[int, datetime]) -> None:
         """Last signs of life by state id."""
         if moments:
@@ -159,13 +146,37 @@ class Store:
 
         return await self.transaction(work)
 
-    async def gateway_by_identity(self, kind: str, identity: str) -> int | None:
-        """The active gateway that has this identity, None when it is not listed."""
+    async def identities(self, kind: str) -> list[tuple[str, bool]]:
+        """Identities of the active gateways of a kind, and whether they are in hex."""
 
         async def work(connection):
-            query = "SELECT id FROM prepay_gateway WHERE active AND link = %s AND dial_in_id = %s"
-            row = await (await connection.execute(query, [kind, identity])).fetchone()
-            return row[0] if row else None
+            query = (
+                "SELECT dial_in_id, COALESCE(registration_hex, false) FROM prepay_gateway "
+                "WHERE active AND link = %s AND dial_in_id IS NOT NULL"
+            )
+            return await (await connection.execute(query, [kind])).fetchall()
+
+        return await self.transaction(work)
+
+    async def gateways_by_identity(
+        self, wanted: list[tuple[str, str]]
+    ) -> dict[tuple[str, str], int]:
+        """Ids of the active gateways with these kinds and identities; without those not listed."""
+
+        async def work(connection):
+            rows = await connection.execute(
+                sql.BY_IDENTITY, [list(column) for column in zip(*wanted)]
+            )
+            return {(kind, identity): key for kind, identity, key in await rows.fetchall()}
+
+        return await self.transaction(work)
+
+    async def missing(self, kind: str) -> dict[int, Gateway]:
+        """Gateways of a kind that dials in that count as online and that nobody serves any more."""
+
+        async def work(connection):
+            rows = await (await connection.execute(sql.MISSING, {"kind": kind})).fetchall()
+            return await config.load(connection, [row[0] for row in rows]) if rows else {}
 
         return await self.transaction(work)
 
@@ -178,14 +189,14 @@ class Store:
 
         return await self.transaction(work)
 
-    async def claim(self, gateway: Gateway, owner: str, seconds: int, peer: str) -> bool:
-        """Take the lease of a gateway that has dialled in here."""
+    async def claim(self, peers: dict[int, str], owner: str, seconds: int) -> None:
+        """Take the leases of gateways that have dialled in here, by state id, with their address."""
 
         async def work(connection):
-            values = {"id": gateway.state_id, "owner": owner, "seconds": seconds, "peer": peer}
-            return bool(await (await connection.execute(sql.CLAIM, values)).fetchall())
+            values = {"ids": list(peers), "peers": list(peers.values())}
+            await connection.execute(sql.CLAIM, {**values, "owner": owner, "seconds": seconds})
 
-        return await self.transaction(work)
+        await self.transaction(work)
 
     async def release(self, owner: str, state_ids: list[int] | None = None) -> None:
         """Give leases back: some, or all at the end."""

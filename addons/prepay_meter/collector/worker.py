@@ -132,8 +132,11 @@ class GatewayWorker:
         """A device has dialled in; the newest connection is the one that lives."""
         old, self.link = self.link, link
         link.timeout, link.gap = self.gateway.timeout, self.gateway.gap
-        old.close()
-        self._failures = 0
+        if old is not link:
+            old.close()
+        self.last_seen = utcnow()
+        self._found()
+        link.served(self)
         self.wake.set()
 
     def read_now(self, meter_ids: set[int]) -> None:
@@ -141,6 +144,16 @@ class GatewayWorker:
         for meter_id in meter_ids & self.gateway.meters.keys():
             self.schedule.add(self.gateway.meters[meter_id], 0.0)
             self.in_full.add(meter_id)
+        self.wake.set()
+
+    def pushed(self, meter: Meter, covered: bool) -> None:
+        """The meter has sent by itself; ``covered``: all that a poll would bring."""
+        now = self._loop.time()
+        if meter.id in self._soon:
+            self._soon.discard(meter.id)
+            self.schedule.add(meter, now + 1)
+        elif covered:
+            self.schedule.polled(meter, now, time.time())
         self.wake.set()
 
     def add_command(self, command: Command) -> None:
@@ -227,12 +240,15 @@ class GatewayWorker:
             timer.cancel()
 
     async def _not_there_yet(self) -> None:
-        """Wait for the device to dial in; its commands wait too, or run out."""
-        if self.online is not False:
-            await self._lost(GatewayOffline("the device has not dialled in"))
-            return
+        """Wait for the device to dial in; its commands wait too, or run out.
+
+        A device that is back before it had to give a sign of life was never away.
+        """
         self.commands.clear()
-        await self._sleep_until(self._loop.time() + 60)
+        until = self.link.heard_at + self.gateway.idle_limit
+        if self.online is not False and self._loop.time() >= until:
+            self.lost(GatewayOffline("the device has not dialled in again"))
+        await self._sleep_until(self._loop.time() + 60 if self.online is False else until)
 
     # polling
 
@@ -288,11 +304,14 @@ class GatewayWorker:
         result = PollResult(meter, utcnow(), error=str(error), online=not offline)
         self.sink.put(result, events)
 
-    def take(self, meter: Meter, found: dict, at: datetime | None = None, done=None) -> None:
+    def take(
+        self, meter: Meter, found: dict, at: datetime | None = None, done=None, uncertain=None
+    ) -> None:
         """Sort what was read, or what a device sent, into readings, held values and states.
 
         :param at: device time of the values (naive UTC) when they are not of this moment
         :param done: called when the values are in the database
+        :param uncertain: values to show that prove nothing
         """
         now = utcnow()
         self.last_seen = now
@@ -313,6 +332,8 @@ class GatewayWorker:
                 events = events + drift(meter, result, now)
             loads, calm = judge_power(meter, result)
             events, over = events + loads, over | calm
+        if uncertain:
+            result.values |= uncertain
         closing = raised = frozenset()
         if events or meter.open_events:
             if found.get("relay") and found["relay"] == meter.desired:
@@ -562,11 +583,12 @@ class GatewayWorker:
 
     async def _lost(self, error: GatewayOffline) -> None:
         """The gateway is away: wait longer and longer, with jitter against storms."""
+        if self.gateway.dials_in:
+            return  # it has some time to dial in again
         self.lost(error)
-        if not self.gateway.dials_in:
-            self.link.close()
-            pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
-            await asyncio.sleep(pause)
+        self.link.close()
+        pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
+        await asyncio.sleep(pause)
 
     def lost(self, error: GatewayOffline) -> None:
         """Say once that the gateway is away."""

@@ -12,9 +12,17 @@ from . import prepay_meter_parameter
 from . import prepay_meter_credit
 from . import prepay_load_guard
 from . import prepay_meter_event
+from . import prepay_meter_message
 from . import prepay_meter_frame
 from . import prepay_meter_probe
+from . import prepay_reading_mixin
 from . import prepay_reading
+from . import prepay_reading_electrical
+from . import prepay_reading_daily
+from . import prepay_reading_partition
 from . import prepay_reading_hold
+from . import prepay_reading_hold_value
+from . import prepay_reading_baseline
+from . import prepay_reading_estimate
 from . import res_company
 from . import res_config_settings

@@ -1,8 +1,16 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Domain
 
 from .. import lost
+
+LINKS = [
+    ("tcp_serial", "Transparent serial server over TCP (Modbus RTU, DL/T 645, CJ/T 188)"),
+    ("tcp_modbus", "Modbus TCP"),
+    ("dtu", "4G DTU that dials in"),
+    ("acrel_4g", "4G meter that dials in (7B7B … 7D7D)"),
+    ("mqtt", "MQTT"),
+]
 
 
 class PrepayGateway(models.Model):
@@ -23,18 +31,7 @@ class PrepayGateway(models.Model):
         "prepay.location", required=True, index=True, check_company=True, tracking=True
     )
     company_id = fields.Many2one(related="location_id.company_id", store=True, index=True)
-    link = fields.Selection(
-        [
-            ("tcp_serial", "Transparent serial server over TCP (Modbus RTU, DL/T 645, CJ/T 188)"),
-            ("tcp_modbus", "Modbus TCP"),
-            ("dtu", "4G DTU that dials in"),
-            ("acrel_4g", "4G meter that dials in (7B7B … 7D7D)"),
-            ("mqtt", "MQTT"),
-        ],
-        required=True,
-        default="tcp_serial",
-        tracking=True,
-    )
+    link = fields.Selection(LINKS, required=True, default="tcp_serial", tracking=True)
     host = fields.Char(
         string="Address",
         tracking=True,
@@ -173,6 +170,56 @@ class PrepayGateway(models.Model):
         )
         for gateway in self:
             gateway.event_count = counts.get(gateway, 0)
+
+    @api.constrains("link", "dial_in_id", "registration_hex", "product_key", "mqtt_form")
+    def _check_identity(self):
+        """An identity that no device can send would wait for ever."""
+        for gateway in self:
+            identity = gateway.dial_in_id or ""
+            remedy = ""
+            if gateway.link == "dtu" and gateway.registration_hex:
+                try:
+                    valid = 4 <= len(bytes.fromhex(identity)) <= 80
+                except ValueError:
+                    valid = False
+                remedy = self.env._("Enter 4 to 80 bytes as pairs of hexadecimal digits.")
+            elif gateway.link == "dtu":
+                valid = 4 <= len(identity) <= 80 and identity.strip() == identity
+                remedy = self.env._("Enter 4 to 80 letters or digits, as the DTU sends them.")
+            elif gateway.link == "acrel_4g":
+                valid = len(identity) <= 20 and " " not in identity
+                remedy = self.env._("Enter the serial number, at most 20 letters or digits.")
+            elif gateway.link == "mqtt":
+                segments = identity + (gateway.product_key or "")
+                valid = len(segments) <= 128 and not set(segments) & set("/+# ")
+                remedy = self.env._(
+                    "Enter it as it stands in the topics, without / + # and blanks."
+                )
+            else:
+                continue
+            if not valid or not identity.isascii() or not identity.isprintable():
+                raise ValidationError(
+                    self.env._(
+                        "Gateway %(gateway)s: no device can have the identity “%(identity)s”. %(remedy)s",
+                        gateway=gateway.name,
+                        identity=identity,
+                        remedy=remedy,
+                    )
+                )
+            if gateway.link == "mqtt" and gateway.mqtt_form != "json" and not gateway.product_key:
+                raise ValidationError(
+                    self.env._(
+                        "Gateway %s: enter the product key; it is part of the device's topics.",
+                        gateway.name,
+                    )
+                )
+
+    @api.onchange("link")
+    def _onchange_link(self):
+        """Patience that fits: 4G can hold an answer back for seconds."""
+        times = {"dtu": 4000, "acrel_4g": 15000}
+        if self.timeout_ms in (1000, *times.values()):
+            self.timeout_ms = times.get(self.link, 1000)
 
     @api.model_create_multi
     def create(self, vals_list):

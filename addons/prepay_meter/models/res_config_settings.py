@@ -18,3 +18,18 @@ class ResConfigSettings(models.TransientModel):
     prepay_gateway_lost_minutes = fields.Integer(
         related="company_id.prepay_gateway_lost_minutes", readonly=False
     )
+    prepay_compact_days = fields.Integer(
+        string="Compact Readings After (days)",
+        config_parameter="prepay_meter.compact_days",
+        default=35,
+    )
+    prepay_electrical_days = fields.Integer(
+        string="Keep Electrical Parameters (days)",
+        config_parameter="prepay_meter.electrical_days",
+        default=60,
+    )
+    prepay_archive_months = fields.Integer(
+        string="Archive Readings After (months)",
+        config_parameter="prepay_meter.archive_months",
+        default=0,
+    )

@@ -3,7 +3,8 @@
 Each user is a unit of its own: single-phase (setting `phases` 1) or three-phase (3). Gaps inside
 the blocks read zero. How the strong control word is written is not published: its two values are
 the settings `strong_open` and `strong_close`, and 0 gives the relay back to the meter's own rules.
-The bits of the status word are not published either: 0x0300 was seen on a user with supply.
+The bits of the status word are not published either: 0x0300 was seen on a user with supply. Debt
+is in its own register, or with the setting `debt_signed` in a negative remaining amount.
 """
 
 from datetime import datetime
@@ -53,7 +54,7 @@ def _live_single(meter: Meter, found: dict[int, int]) -> None:
     place(found, 0x0306, meter.registers_mwh()[0] // 10_000, 0, size=2)
     _money(meter, found, 0x030A)
     place(found, 0x0311, STATUS_ON if meter.relay_closed else STATUS_OFF)
-    place(found, 0x0315, credit.overdrawn, size=2)
+    place(found, 0x0315, 0 if meter.debt_signed else credit.overdrawn, size=2)
     place(found, 0x0317, meter.guard.recovery_s // 10, meter.power_w)
     place(found, 0x0319, meter.registers_mwh()[0] // 10_000, meter.reverse_wh // 10, size=2)
 
@@ -71,7 +72,7 @@ def _live_three(meter: Meter, found: dict[int, int]) -> None:
     place(found, 0x035E, total, 0, size=2)
     _money(meter, found, 0x0362)
     place(found, 0x0369, STATUS_ON if meter.relay_closed else STATUS_OFF)
-    place(found, 0x036D, meter.credit.overdrawn, size=2)
+    place(found, 0x036D, 0 if meter.debt_signed else meter.credit.overdrawn, size=2)
     place(found, 0x036F, meter.guard.recovery_s // 10, meter.power_w)
     place(found, 0x0371, *(meter.phase_voltage_mv(phase) * 1732 // 100_000 for phase in each))
     place(found, 0x038F, total, meter.reverse_wh // 10, size=2)
@@ -79,7 +80,8 @@ def _live_three(meter: Meter, found: dict[int, int]) -> None:
 
 def _money(meter: Meter, found: dict[int, int], address: int) -> None:
     """Remaining amount, total purchased, purchase count, base amount."""
-    place(found, address, meter.credit.balance & 0xFFFFFFFF, meter.credit.cumulative, size=2)
+    left = meter.credit.balance if meter.debt_signed else meter.credit.remaining
+    place(found, address, left & 0xFFFFFFFF, meter.credit.cumulative, size=2)
     place(found, address + 4, meter.credit.purchases)
 
 

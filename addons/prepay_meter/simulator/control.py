@@ -50,15 +50,15 @@ def make_app(simulation: "Simulation") -> web.Application:
     POST /gateways/{name}    {"online": bool}, {"power": bool}, options of its kind, "script";
                              a name such as 4G-* changes all that match
 
-    {address} is the address of the meter, or gateway:address where that is not unique.
+    {address} is the address or number of the meter, or gateway:address where that is not unique.
     """
     routes = web.RouteTableDef()
 
     @routes.get("/")
     async def show(request: web.Request) -> web.Response:
         meters = [state(meter) for meter in simulation.meters]
-        offline = {gateway.name for gateway in simulation.gateways.values() if not gateway.online}
-        text = page.render(meters, offline, request.headers.get("Accept-Language", ""))
+        gateways = [gateway.state() for gateway in simulation.gateways.values()]
+        text = page.render(meters, gateways, request.headers.get("Accept-Language", ""))
         return web.Response(text=text, content_type="text/html")
 
     @routes.get("/meters")

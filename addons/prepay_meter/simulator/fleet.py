@@ -61,7 +61,9 @@ def _gateways(spec: Any) -> list:
             one["serial"] = later(one.pop("serial_from"), index)
         if isinstance(spec.get("meters", []), list):
             one["meters"] = [
-                meter for each in spec.get("meters", []) for meter in _meters(each, index)
+                meter
+                for each in spec.get("meters", [])
+                for meter in _meters(each, index, "count" in spec)
             ]
         else:
             one["meters"] = spec["meters"]
@@ -69,10 +71,12 @@ def _gateways(spec: Any) -> list:
     return made
 
 
-def _meters(spec: Any, gateway: int) -> list:
-    """Meters of one description on the gateway with this index."""
-    if not isinstance(spec, dict) or not {"count", "address_from"} & spec.keys():
+def _meters(spec: Any, gateway: int, many: bool) -> list:
+    """Meters of one description on the gateway with this index, which is one of `many` or not."""
+    if not isinstance(spec, dict):
         return [spec]
+    if not {"count", "address_from"} & spec.keys():
+        return [numbered(spec, gateway + 1) if many else spec]
     spec = dict(spec)
     count = _count("count", spec.pop("count", 1))
     step = whole(1, 10_000)("address_step", spec.pop("address_step", 1))

@@ -28,8 +28,6 @@ BUSES: dict[str, type[Bus]] = {
 BYTE_GAP_S = 0.6
 """A line that was quiet for longer has begun a new frame (DL/T 645: 500 ms)."""
 
-Send = Callable[[bytes], Any]
-
 
 class Gateway:
     """Meters on a line, and the way to them. Options are attributes of the same name."""
@@ -196,6 +194,19 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _converse(self, reader: asyncio.StreamReader, port: "SerialPort") -> None:
+        """Answer the requests that come, until the other side closes."""
+        buffer = bytearray()
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while data := await reader.read(1024):
+            if loop.time() - last > BYTE_GAP_S:
+                buffer.clear()
+            buffer += data
+            while self.bus and (request := self.bus.take_request(buffer)):
+                await self._exchange(request, port)
+            last = loop.time()
+
     async def _exchange(self, request: bytes, port: "SerialPort") -> None:
         async with self._line:
             answers = self.bus.answer(request)
@@ -294,18 +305,8 @@ class ListeningGateway(Gateway):
             writer.write(piece)
             await writer.drain()
 
-        port = SerialPort(self, write)
-        buffer = bytearray()
-        loop = asyncio.get_running_loop()
-        last = loop.time()
         try:
-            while data := await reader.read(1024):
-                if loop.time() - last > BYTE_GAP_S:
-                    buffer.clear()
-                buffer += data
-                while self.bus and (request := self.bus.take_request(buffer)):
-                    await self._exchange(request, port)
-                last = loop.time()
+            await self._converse(reader, SerialPort(self, write))
         except (ConnectionError, asyncio.CancelledError):
             _logger.debug("gateway %s: connection lost", self.name)
         except Exception:

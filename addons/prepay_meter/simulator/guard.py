@@ -1,9 +1,18 @@
 """What a meter switches off by itself: too much power, a resistive load, hours without supply."""
 
 from datetime import datetime
+from math import isqrt
 
 Slot = tuple[int, int, int]
 """On (1) or off (0) from this hour and minute on."""
+
+
+def power_factor(power_w: int, resistive_w: int) -> int:
+    """Power factor in thousandths: 1 for what is resistive, 0.95 for the rest of a room."""
+    if power_w == resistive_w:
+        return 1000
+    reactive = (power_w - resistive_w) * 3287 // 10_000
+    return max(950, power_w * 1000 // isqrt(power_w**2 + reactive**2))
 
 
 class Guard:
@@ -22,20 +31,19 @@ class Guard:
         self.rest_slots: list[Slot] = []
         self.rest_days = 0b1000001  # bit 0 is Sunday
         self._last_power = 0
+        self._last_resistive = 0
 
     def objection(self, power_w: int, resistive_w: int) -> str:
         """Why this load is cut, or nothing; to be asked for each step of the load."""
-        step = power_w - self._last_power
-        self._last_power = power_w
+        step, resistive = power_w - self._last_power, resistive_w - self._last_resistive
+        self._last_power, self._last_resistive = power_w, resistive_w
         if not self.load_control:
             return ""
         if self.max_power_w and power_w > self.max_power_w:
             return "overload"
-        # The power factor of the step alone: 1 for what is resistive, else the room's 0.95.
-        factor = 1000 if resistive_w >= step > 0 else 950
-        if self.power_step_w and step >= self.power_step_w and factor >= self.pf_limit_milli:
-            return "malicious load"
-        return ""
+        if not self.power_step_w or step < self.power_step_w:
+            return ""
+        return "malicious load" if power_factor(step, resistive) >= self.pf_limit_milli else ""
 
     def supply_at(self, at: datetime) -> bool | None:
         """What the time control wants now; None when it wants nothing."""

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
-from math import isqrt
 from random import Random
 from zlib import crc32
 
 from .credit import DONE, REPEATED, Credit
 from .faults import Faults
-from .guard import Guard
+from .guard import Guard, power_factor
 from .load import ConstantLoad, Load
 
 CHINA = timezone(timedelta(hours=8))
@@ -69,6 +68,7 @@ class Meter:
         self.medium = "water" if protocol in WATER else "electricity"
         # Settings; `settings.change` checks and applies them by name.
         self.label = ""  # for people, such as the room
+        self.number = ""  # how MQTT names the meter, its address when empty
         self.load: Load = ConstantLoad(500 if self.medium == "electricity" else 30)
         self.speed = Fraction(1)
         self.relay_delay_ms = 5000 if self.medium == "water" else 0
@@ -88,10 +88,11 @@ class Meter:
         self.preamble = 4  # FE bytes before each answer, CJ/T 188 too
         self.frame_data = 200  # data bytes of one answer, longer ones are read on with 12
         self.broadcast_limit_s = 300  # a broadcast moves the clock by at most this, 0 is any
-        self.credit_fields = ("operator", "amount", "number")
-        self.credit_error_bytes = 1
+        self.credit_fields = ("password", "operator", "amount", "number")
+        self.credit_error_bytes = 2
         # Modbus
         self.control_readable = True  # DDSY1352: 0x0057 and 0x0058 can be read
+        self.debt_signed = False  # ADF: remaining amount below zero instead of an overdraft
         self.strong_open, self.strong_close = 0x0100, 0x0001  # ADF: strong control word
         # CJ/T 188
         self.water_type = 0x10
@@ -314,11 +315,7 @@ class Meter:
 
     @property
     def power_factor_milli(self) -> int:
-        if not self.power_w:
-            return 1000
-        if not self.resistive_w:
-            return 950
-        return self.power_w * 1000 // isqrt(self.power_w**2 + self.reactive_var**2)
+        return power_factor(self.power_w, self.resistive_w)
 
     def phase_power_w(self, phase: int) -> int:
         """Power of phase 0, 1 or 2."""

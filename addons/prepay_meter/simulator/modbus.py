@@ -8,6 +8,8 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadHoldingRegistersResponse,
+    ReadInputRegistersRequest,
+    ReadInputRegistersResponse,
     WriteMultipleRegistersRequest,
     WriteMultipleRegistersResponse,
 )
@@ -24,6 +26,8 @@ MAPS = {
     "modbus_adf400l": adf400l,
     "modbus_water": modbus_water,
 }
+INPUT_REGISTERS = ("modbus_water",)
+"""What also answers to function 04, with the same registers."""
 MAX_READ, MAX_WRITE = 125, 123
 MAX_REQUEST = 264
 DECODING = (ModbusException, IndexError, struct.error)
@@ -80,7 +84,7 @@ class ModbusBus(Bus):
         return [Answer(self._framer.buildFrame(reply))]
 
     def value_of(self, raw: bytearray) -> range:
-        return range(3, len(raw) - 2) if raw[1] == 3 else range(0)
+        return range(3, len(raw) - 2) if raw[1] in (3, 4) else range(0)
 
     def seal(self, raw: bytearray) -> None:
         raw[-2:] = FramerRTU.compute_CRC(bytes(raw[:-2])).to_bytes(2, "big")
@@ -90,19 +94,21 @@ class ModbusBus(Bus):
             return ExceptionResponse(pdu.function_code, meter.faults.exception)
         # Subclasses are other functions, which these meters do not know.
         if type(pdu) is ReadHoldingRegistersRequest:
-            return self._read(meter, pdu)
+            return self._read(meter, pdu, ReadHoldingRegistersResponse)
+        if type(pdu) is ReadInputRegistersRequest and meter.protocol in INPUT_REGISTERS:
+            return self._read(meter, pdu, ReadInputRegistersResponse)
         if type(pdu) is WriteMultipleRegistersRequest:
             return self._write(meter, pdu)
         return ExceptionResponse(pdu.function_code, ILLEGAL_FUNCTION)
 
-    def _read(self, meter: Meter, pdu: ReadHoldingRegistersRequest) -> ModbusPDU:
+    def _read(self, meter: Meter, pdu: ModbusPDU, answer: type[ModbusPDU]) -> ModbusPDU:
         if not 1 <= pdu.count <= MAX_READ:
             return ExceptionResponse(pdu.function_code, ILLEGAL_VALUE)
         found = MAPS[meter.protocol].registers(meter)
         asked = range(pdu.address, pdu.address + pdu.count)
         if any(address not in found for address in asked):
             return ExceptionResponse(pdu.function_code, ILLEGAL_ADDRESS)
-        return ReadHoldingRegistersResponse(registers=[found[address] for address in asked])
+        return answer(registers=[found[address] for address in asked])
 
     def _write(self, meter: Meter, pdu: WriteMultipleRegistersRequest) -> ModbusPDU | None:
         count = len(pdu.registers)
@@ -132,7 +138,7 @@ class ModbusTcpBus(ModbusBus):
         return super().take_request(buffer)
 
     def value_of(self, raw: bytearray) -> range:
-        return range(9, len(raw)) if raw[7] == 3 else range(0)
+        return range(9, len(raw)) if raw[7] in (3, 4) else range(0)
 
     def seal(self, raw: bytearray) -> None:
         """Nothing to do: TCP has no checksum."""

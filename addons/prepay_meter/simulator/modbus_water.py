@@ -7,6 +7,8 @@
 | 0x0010 | 1 | R | valve: 0 open, 1 closed, 2 moving, 3 fault |
 | 0x0011 | 1 | R/W | valve control: 0x0055 open, 0x0099 close; reads what was written last |
 | 0x0012 | 1 | R | battery: 0 good, 1 low |
+
+Functions 03 and 04 read the same registers, 16 writes.
 """
 
 from .meter import Meter

@@ -110,6 +110,7 @@ def _when(of: Apply) -> Apply:
 SETTINGS: dict[str, tuple[Check, Apply]] = {
     # name: (check and convert, apply)
     "label": (text, _set("label")),
+    "number": (text, _set("number")),
     "power_w": (whole(0, 100_000), lambda meter, value: _set("load")(meter, ConstantLoad(value))),
     "speed": (number(0, 1_000_000), _set("speed")),
     "energy_wh": (WH, Meter.set_energy),
@@ -163,6 +164,7 @@ SETTINGS: dict[str, tuple[Check, Apply]] = {
     "layout": (one_of("standard", "ultrasonic"), _set("layout")),
     # Modbus
     "control_readable": (flag, _set("control_readable")),
+    "debt_signed": (flag, _set("debt_signed")),
     "strong_open": (whole(0, 0xFFFF), _set("strong_open")),
     "strong_close": (whole(0, 0xFFFF), _set("strong_close")),
     # Faults
@@ -244,6 +246,7 @@ def state(meter: Meter) -> dict:
     found = {
         "key": meter.key,
         "address": meter.address,
+        "number": meter.number,
         "label": meter.label,
         "protocol": meter.protocol,
         "medium": meter.medium,

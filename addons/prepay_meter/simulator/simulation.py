@@ -13,12 +13,22 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from . import fleet
+from .acrel4g import Acrel4gGateway
 from .checks import flag
+from .dial import DtuGateway
 from .gateway import Gateway, ListeningGateway, ModbusTcpGateway, script
 from .meter import Meter
+from .mqtt import MqttGateway
 from .settings import new_meter
 
-KINDS: dict[str, type[Gateway]] = {kind.kind: kind for kind in (ListeningGateway, ModbusTcpGateway)}
+_KINDS: tuple[type[Gateway], ...] = (
+    ListeningGateway,
+    ModbusTcpGateway,
+    DtuGateway,
+    Acrel4gGateway,
+    MqttGateway,
+)
+KINDS = {kind.kind: kind for kind in _KINDS}
 SAVE_EVERY_S = 1.0
 T = TypeVar("T")
 
@@ -84,11 +94,15 @@ class Simulation:
         return [meter for gateway in self.gateways.values() for meter in gateway.meters.values()]
 
     def find(self, address: str) -> Meter:
-        """Meter by address, or by gateway:address when several gateways have that address.
+        """Meter by address or number, or by gateway:address when several have that address.
 
         :raises LookupError: none, or more than one
         """
-        found = [meter for meter in self.meters if address in (meter.address, meter.key)]
+        found = [
+            meter
+            for meter in self.meters
+            if address and address in (meter.address, meter.number, meter.key)
+        ]
         if not found:
             raise LookupError(f"no meter {address}")
         if len(found) > 1:

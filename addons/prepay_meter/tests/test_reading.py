@@ -1,9 +1,11 @@
 from datetime import datetime, timedelta
 
 import psycopg2
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
+
+from odoo.addons.prepay_meter import storage
 
 from .common import MeterCase
 
@@ -56,8 +58,7 @@ class TestReading(MeterCase):
         far = datetime.now() + timedelta(days=400)
         reading._ingest([(self.meter.id, "energy", far, 1)])
         start = far.date().replace(day=1)
-        end = (start + timedelta(days=32)).replace(day=1)
-        reading._create_partition(f"prepay_reading_{start:%Y_%m}", start, end)
+        storage.create_month(self.env.cr, "raw", start)
         self.env.cr.execute(
             "SELECT tableoid::regclass::text FROM prepay_reading_data WHERE meter_id = %s",
             [self.meter.id],
@@ -80,36 +81,3 @@ class TestReading(MeterCase):
         self.assertEqual([value for _day, value in groups], [1000, 2000, 3000])
         with self.assertRaises(AccessError):
             reading.create({"meter_id": self.meter.id})
-
-    def hold(self, rule="spike", value=9000):
-        return self.env["prepay.reading.hold"].create(
-            {
-                "meter_id": self.meter.id,
-                "channel": "energy",
-                "rule": rule,
-                "first_at": datetime(2026, 3, 2),
-                "last_at": datetime(2026, 3, 2),
-                "previous_value": 1000,
-                "value": value,
-            }
-        )
-
-    def test_hold_is_accepted_with_a_reason(self):
-        hold = self.hold().with_user(self.operator)
-        with self.assertRaises(UserError):
-            hold.action_accept()
-        hold.resolution = "checked on site"
-        hold.action_accept()
-        self.assertEqual((hold.state, hold.resolved_by_id), ("accepted", self.operator))
-        self.assertEqual(self.rows(self.meter).value, 9000)
-        with self.assertRaises(UserError):
-            hold.action_reject()
-
-    def test_falling_register_can_only_be_rejected(self):
-        hold = self.hold("decrease", 500)
-        hold.resolution = "meter was reset"
-        with self.assertRaises(UserError):
-            hold.action_accept()
-        hold.action_reject()
-        self.assertEqual(hold.state, "rejected")
-        self.assertFalse(self.rows(self.meter))

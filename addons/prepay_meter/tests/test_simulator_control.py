@@ -90,7 +90,7 @@ def test_page_in_both_languages(simulation):
     status, text = http(simulation, "GET", "/", headers={"Accept-Language": "zh-CN,en;q=0.5"})
     assert status == 200
     assert '<html lang="zh-CN">' in text
-    assert "模拟电表" in text
+    assert "模拟电表与水表" in text
     text = http(simulation, "GET", "/")[1]
     assert "Simulated meters" in text
     assert METER in text

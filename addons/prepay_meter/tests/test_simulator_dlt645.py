@@ -72,7 +72,7 @@ def write(line, di, data, password=PASSWORD):
 
 
 def top_up(line, amount, number, di="070102FF", **options):
-    return ask(line, 0x03, wire(di) + OPERATOR + bcd(amount) + bcd(number), **options)
+    return ask(line, 0x03, wire(di) + PASSWORD + OPERATOR + bcd(amount) + bcd(number), **options)
 
 
 def test_registers_in_both_directions(line):
@@ -174,16 +174,16 @@ def test_credit_is_taken_once(running, line):
     assert top_up(line, 10_000, 1) == done, "a repeat is harmless"
     assert value(line, "00900200") == "00015000"
     assert value(line, "03330201") == "0001"
-    assert top_up(line, 9_000, 1) == (0xC3, b"\x20"), "other money under an old number"
-    assert top_up(line, 1_000, 3) == (0xC3, b"\x20"), "a number left out"
-    assert top_up(line, 1_000, 1) == (0xC3, b"\x20")
-    assert top_up(line, 5_001, 2) == (0xC3, b"\x40"), "hoarding"
+    assert top_up(line, 9_000, 1) == (0xC3, b"\x20\x00"), "other money under an old number"
+    assert top_up(line, 1_000, 3) == (0xC3, b"\x20\x00"), "a number left out"
+    assert top_up(line, 1_000, 1) == (0xC3, b"\x20\x00")
+    assert top_up(line, 5_001, 2) == (0xC3, b"\x40\x00"), "hoarding"
     assert top_up(line, 5_000, 2) == done
     last = [value(line, f"0333{di}") for di in ("0301", "0401", "0501", "0601")]
     assert last == ["00005000", "00015000", "00020000", "00015000"]
-    assert top_up(line, 1, 1, address=THREE) == (0xC3, b"\x01"), "no credit in this meter"
-    http(running, "PATCH", f"/meters/{ONE}", {"credit_error_bytes": 2})
-    assert top_up(line, 1, 9) == (0xC3, b"\x20\x00")
+    assert top_up(line, 1, 1, address=THREE) == (0xC3, b"\x01\x00"), "no credit in this meter"
+    http(running, "PATCH", f"/meters/{ONE}", {"credit_error_bytes": 1})
+    assert top_up(line, 1, 9) == (0xC3, b"\x20")
 
 
 @pytest.mark.parametrize(("lost", "number"), [("before", "0000"), ("after", "0001")])
@@ -198,13 +198,18 @@ def test_lost_credit(running, line, lost, number):
 
 
 def test_other_forms_of_the_credit_command(running, line):
-    fields = ["password", "operator", "amount_bin", "number_bin"]
+    fields = ["operator", "amount_bin", "number_bin"]
     http(running, "PATCH", f"/meters/{ONE}", {"credit_fields": fields})
     sent = wire("070102FF") + OPERATOR + "10270000" + "01000000"
-    assert ask(line, 0x03, sent.replace(OPERATOR, PASSWORD + OPERATOR, 1))[0] == 0x83
+    assert ask(line, 0x03, sent)[0] == 0x83
     assert value(line, "00900200") == "00015000"
-    wrong = wire("070102FF") + "02111111" + OPERATOR + "10270000" + "02000000"
-    assert ask(line, 0x03, wrong) == (0xC3, b"\x04")
+    assert ask(line, 0x03, wire("070102FF") + OPERATOR) == (0xC3, b"\x01\x00"), "too short"
+
+
+def test_a_credit_command_needs_the_password(line):
+    wrong = wire("070102FF") + "02111111" + OPERATOR + bcd(1000) + bcd(1)
+    assert ask(line, 0x03, wrong) == (0xC3, b"\x04\x00")
+    assert value(line, "03330201") == "0000"
 
 
 def test_the_meter_cuts_and_debt_is_in_its_own_register(running, line):

@@ -1,14 +1,16 @@
 """The simulated meter itself, on a clock that the test moves."""
 
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from odoo.addons.prepay_meter.simulator import page
+from odoo.addons.prepay_meter.simulator.faults import Faults
 from odoo.addons.prepay_meter.simulator.load import make_load
 from odoo.addons.prepay_meter.simulator.meter import Meter
 from odoo.addons.prepay_meter.simulator.settings import change, new_meter, state
-from odoo.addons.prepay_meter.simulator.simulation import Simulation, load_config
+from odoo.addons.prepay_meter.simulator.simulation import KINDS, Simulation, load_config
 
 
 class Clock:
@@ -233,6 +235,9 @@ def test_language_of_the_page(accept, expected):
 
 
 def test_labels_are_complete():
+    offered = page.FAULTS.keys() | page.OTHER_FAULTS.keys()
+    assert offered == {field.name for field in fields(Faults)}
+    assert page.KINDS.keys() == KINDS.keys()
     assert page.LABELS["en"].keys() == page.LABELS["zh"].keys()
     for accept in page.LABELS:
-        assert "[[" not in page.render([], set(), accept)
+        assert "[[" not in page.render([], [], accept)

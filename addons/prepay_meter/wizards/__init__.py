@@ -5,3 +5,5 @@ from . import prepay_meter_probe_wizard
 from . import prepay_download
 from . import prepay_meter_profile_import_line
 from . import prepay_meter_profile_import_wizard
+from . import prepay_site_import_wizard
+from . import prepay_reading_hold_wizard
