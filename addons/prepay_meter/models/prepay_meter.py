@@ -321,6 +321,8 @@ class PrepayMeter(models.Model):
         meters = super().create(vals_list)
         if meters.gateway_id:
             meters.gateway_id._notify_collector()
+        for meter, vals in zip(meters, vals_list):
+            self.env["prepay.meter.parameter"]._follow(meter, vals)
         return meters
 
     def write(self, vals):
@@ -329,6 +331,9 @@ class PrepayMeter(models.Model):
         gateways |= self.gateway_id
         if gateways and not COLLECTOR_FIELDS.isdisjoint(vals):
             gateways._notify_collector()
+        self.env["prepay.meter.parameter"]._follow(self, vals)
+        if "profile_id" in vals or "address" in vals:
+            self.env["prepay.meter.parameter"]._judge_again(self)
         return result
 
     def unlink(self):
