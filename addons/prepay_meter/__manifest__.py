@@ -7,7 +7,16 @@
     "license": "LGPL-3",
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
-        "python": ["aiohttp", "openpyxl", "psycopg", "pymodbus", "uvloop", "xlsxwriter"],
+        "python": [
+            "aiohttp",
+            "openpyxl",
+            "psycopg",
+            "pymodbus",
+            "qrcode",
+            "uvloop",
+            "weasyprint",
+            "xlsxwriter",
+        ],
     },
     "data": [
         "security/prepay_groups.xml",
@@ -15,6 +24,9 @@
         "security/prepay_rules.xml",
         "data/meter_profile_data.xml",
         "data/ir_cron_data.xml",
+        "views/ir_actions_report_views.xml",
+        "report/prepay_label_report.xml",
+        "views/prepay_label_wizard_views.xml",
         "views/prepay_location_views.xml",
         "views/prepay_meter_command_views.xml",
         "views/prepay_meter_event_views.xml",
@@ -37,6 +49,7 @@
     ],
     "assets": {
         "web.assets_backend": ["prepay_meter/static/src/**/*.js"],
+        "web.assets_unit_tests": ["prepay_meter/static/tests/**/*.test.js"],
         "web.assets_tests": ["prepay_meter/static/tests/tours/**/*"],
     },
     "application": True,
