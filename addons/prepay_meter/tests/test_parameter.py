@@ -1,7 +1,6 @@
 from datetime import timedelta
 
 from freezegun import freeze_time
-
 from odoo import fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import Form, tagged
@@ -69,7 +68,9 @@ class TestParameter(ParameterCase):
         with self.assertRaisesRegex(ValidationError, "-1"):
             request(self.meter, "alarm_1", -1)
         with self.assertRaisesRegex(ValidationError, "24:00"):
-            request(self.meter, "time_control", document=[{"days": [0], "times": [["24:00", "on"]]}])
+            request(
+                self.meter, "time_control", document=[{"days": [0], "times": [["24:00", "on"]]}]
+            )
         self.assertFalse(self.meter.parameter_ids)
 
     def test_platform_and_meter_know_the_same_limit(self):
@@ -163,15 +164,12 @@ class TestParameterWizard(ParameterCase):
 
     def test_preview_shows_what_changes_and_how(self):
         self.parameters._request(self.meter, "overload", 2000)
-        form = self.form(kind="overload", power_w=3000)
-        lines = [(line.meter_id, line.before, line.after, line.way) for line in form.line_ids._records] \
-            if hasattr(form.line_ids, "_records") and not isinstance(form.line_ids._records[0], dict) \
-            else [(r["meter_id"], r["before"], r["after"], r["way"]) for r in form.line_ids._records]  # fmt: skip
+        wizard = self.form(kind="overload", power_w=3000).save()
         self.assertEqual(
-            lines,
+            [(line.meter_id, line.before, line.after, line.way) for line in wizard.line_ids],
             [
-                (self.meter.id, "2000 W", "3000 W", "platform"),
-                (self.other.id, False, "3000 W", "platform"),
+                (self.meter, "2000 W", "3000 W", "platform"),
+                (self.other, False, "3000 W", "platform"),
             ],
         )
 
@@ -325,9 +323,11 @@ class TestLoadGuard(ParameterCase):
             "the meter does it itself": lambda: self.profile.control_ids.filtered(
                 lambda control: control.action == "overload"
             ).write({"writable": True}),
-            "the evidence is old": lambda: self.env["prepay.meter.event"]
-            .search([("meter_id", "=", self.meter.id)])
-            .write({"last_at": fields.Datetime.now() - timedelta(minutes=11)}),
+            "the evidence is old": lambda: (
+                self.env["prepay.meter.event"]
+                .search([("meter_id", "=", self.meter.id)])
+                .write({"last_at": fields.Datetime.now() - timedelta(minutes=11)})
+            ),
             "no limit is set": lambda: self.parameters._request(self.meter, "overload", 0),
             "it is off already": lambda: self.reported(self.meter, "open"),
         }
