@@ -9,6 +9,16 @@
     "external_dependencies": {
         "python": ["aiohttp", "openpyxl", "psycopg", "pymodbus", "uvloop", "xlsxwriter"],
         "python": ["aiohttp", "orjson", "paho-mqtt", "psycopg", "pymodbus", "uvloop"],
+        "python": [
+            "aiohttp",
+            "openpyxl",
+            "psycopg",
+            "pymodbus",
+            "qrcode",
+            "uvloop",
+            "weasyprint",
+            "xlsxwriter",
+        ],
     },
     "data": [
         "security/prepay_groups.xml",
@@ -20,6 +30,9 @@
         "data/meter_profile_water_data.xml",
         "data/meter_profile_mqtt_data.xml",
         "data/ir_cron_data.xml",
+        "views/ir_actions_report_views.xml",
+        "report/prepay_label_report.xml",
+        "views/prepay_label_wizard_views.xml",
         "views/prepay_location_views.xml",
         "views/prepay_meter_command_views.xml",
         "views/prepay_meter_event_views.xml",
@@ -51,6 +64,7 @@
     ],
     "assets": {
         "web.assets_backend": ["prepay_meter/static/src/**/*.js"],
+        "web.assets_unit_tests": ["prepay_meter/static/tests/**/*.test.js"],
         "web.assets_tests": ["prepay_meter/static/tests/tours/**/*"],
     },
     "application": True,

@@ -1,3 +1,4 @@
+from . import ir_actions_report
 from . import prepay_location
 from . import prepay_gateway_state
 from . import prepay_gateway

@@ -509,6 +509,11 @@ class PrepayMeter(models.Model):
             )
         return commands
 
+    def _label_code(self):
+        """Text of the QR code on the meter: says which meter it is, and nothing that is secret."""
+        self.ensure_one()
+        return f"PREPAY:M:{self.company_id.id}:{self.number}"
+
     def _live_desired(self):
         """The wish that still holds: a cut that expired is no longer wished."""
         self.ensure_one()
