@@ -7,11 +7,12 @@
     "license": "LGPL-3",
     "depends": ["base", "mail", "uom"],
     "external_dependencies": {
-        "python": ["aiohttp", "openpyxl", "psycopg", "pymodbus", "uvloop", "xlsxwriter"],
-        "python": ["aiohttp", "orjson", "paho-mqtt", "psycopg", "pymodbus", "uvloop"],
         "python": [
             "aiohttp",
             "openpyxl",
+            "orjson",
+            "paho-mqtt",
+            "prometheus-client",
             "psycopg",
             "pymodbus",
             "qrcode",

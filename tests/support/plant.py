@@ -43,6 +43,7 @@ class Plant:
 
     :param units: meters on each gateway
     :param minutes: reading interval
+    :param only_645: all speak DL/T 645, keep credit themselves and draw no power
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class Plant:
         gateways: int = 4,
         units: int = 2,
         minutes: float = 0.05,
+        only_645: bool = False,
         **gateway_values: object,
     ) -> None:
-        self.seed, self.folder = seed, folder
+        self.seed, self.folder, self.only_645 = seed, folder, only_645
         self.processes: list[subprocess.Popen] = []
         self.proxies: list[Proxy] = []
         self._simulation = module("simulator.simulation").in_thread(
@@ -65,6 +67,9 @@ class Plant:
         try:
             self.site = Site(folder, name)
             self.site.connection.execute("UPDATE prepay_meter_profile SET relay_settle_ms = 50")
+            self.site.connection.execute(
+                "UPDATE prepay_meter_control SET writable = true WHERE action = 'credit'"
+            )
             for number in range(gateways):
                 target = ("127.0.0.1", self.simulation.port(f"GW-{number}"))
                 self.proxies.append(Proxy(target, seed + number))
@@ -79,9 +84,8 @@ class Plant:
             self._simulation.__exit__(None, None, None)
             raise
 
-    @staticmethod
-    def _is_645(number: int) -> bool:
-        return number % 2 == 1
+    def _is_645(self, number: int) -> bool:
+        return self.only_645 or number % 2 == 1
 
     def _described(self, number: int, units: int) -> dict:
         return {
@@ -91,8 +95,9 @@ class Plant:
                 {
                     "protocol": "dlt645" if self._is_645(number) else "modbus_ddsy1352",
                     "address": self._address(number, unit),
-                    "power_w": 300,
+                    "power_w": 0 if self.only_645 else 300,
                     "energy_wh": (number * units + unit + 1) * RANGE,
+                    **({"prepaid": True, "balance_fen": 0} if self.only_645 else {}),
                 }
                 for unit in range(units)
             ],
@@ -198,6 +203,53 @@ class Plant:
             later = [n for n in range(at, len(wished)) if wished[n]["target"] == target]
             assert later, f"{meter.key} obeyed an old wish: {obeyed} of {wished}\n{self.stories()}"
             at = later[0]
+
+    def buy(self, meter: Metered, amount_fen: int) -> int:
+        """Put credit into a meter as the ERP does: the next number, collectors woken at commit."""
+        with self.site.connection.transaction():
+            purchase = self.site.one(
+                "INSERT INTO prepay_meter_credit (meter_id, location_id, company_id, series, number,"
+                " amount_fen, origin, state, requested_at, attempts, create_uid, write_uid,"
+                " create_date, write_date) SELECT m.id, m.location_id, m.company_id, m.credit_series,"
+                " COALESCE((SELECT max(number) FROM prepay_meter_credit c WHERE c.meter_id = m.id"
+                " AND c.series = m.credit_series), m.credit_base, 0) + 1, %s, 'sale', 'queued',"
+                " LOCALTIMESTAMP, 0, 1, 1, LOCALTIMESTAMP, LOCALTIMESTAMP"
+                " FROM prepay_meter m WHERE m.id = %s RETURNING id",
+                amount_fen,
+                meter.id,
+            )
+            self.site.connection.execute(
+                "SELECT pg_notify('prepay_setting', %s)", [str(meter.gateway)]
+            )
+        return purchase
+
+    def purchase(self, purchase: int) -> dict:
+        (row,) = self.site.rows("SELECT * FROM prepay_meter_credit WHERE id = %s", purchase)
+        return row
+
+    def check_credit(self, meter: Metered) -> None:
+        """Every fen that was sold is in the meter once, in the order of its numbers (C-01)."""
+        rows = self.site.rows(
+            "SELECT number, amount_fen, state FROM prepay_meter_credit WHERE meter_id = %s"
+            " AND origin = 'sale' ORDER BY number",
+            meter.id,
+        )
+        credit = self.device(meter)["credit"]
+        told = {row["number"]: row["amount_fen"] for row in rows}
+        for entry in credit["taken"]:
+            assert told.get(entry["number"]) == entry["amount_fen"], (meter, entry, rows)
+        numbers = [entry["number"] for entry in credit["taken"]]
+        assert len(numbers) == len(set(numbers)), (meter, credit["taken"])
+        confirmed = [row for row in rows if row["state"] == "confirmed"]
+        taken = [row for row in rows if row["number"] <= credit["purchases"]]
+        assert credit["balance_fen"] == sum(row["amount_fen"] for row in taken), (credit, rows)
+        assert all(row in taken for row in confirmed), (credit, rows)
+
+    def all_credited(self) -> bool:
+        """No purchase is on its way any more."""
+        return not self.site.one(
+            "SELECT count(*) FROM prepay_meter_credit WHERE state IN ('queued', 'sent')"
+        )
 
     def all_confirmed(self) -> bool:
         """No wish is on its way any more."""

@@ -337,6 +337,12 @@ class TestSiteImport(ImportCase):
             with self.subTest(user.login), self.assertRaises(AccessError):
                 self.env["prepay.site.import.wizard"].with_user(user).create({})
 
+    def test_files_of_others_stay_private(self):
+        wizard = self.wizard(self.site())
+        colleague = self._user("admin-u", "prepay_meter.group_admin")
+        with self.assertRaises(AccessError):
+            wizard.with_user(colleague).read(["data"])
+
     def test_a_thousand_meters(self):
         rows = [[f"T-{n}", "B-101", "DLT645-2007", "GW", n] for n in range(10, 1010)]
         registers = [[f"T-{n}", None, "2026-03-01 08:00", n / 8] for n in range(10, 1010)]
