@@ -187,7 +187,6 @@ class TestCredit(MeterCase):
         self.buy()
         with self.assertRaises(UserError):
             self.meter.with_user(self.operator).action_lock_credit()
-        locked = self.credits._lock_all()
-        self.assertIn(self.meter, locked)
+        self.assertFalse(self.meter.credit_locked)
+        self.meter.with_user(self.admin).action_lock_credit()
         self.assertTrue(self.meter.credit_locked)
-        self.assertFalse(self.other.credit_locked, "nothing was ever put into it")
