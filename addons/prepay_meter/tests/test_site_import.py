@@ -44,6 +44,7 @@ class ImportCase(MeterCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.colleague = cls._user("colleague-t", "prepay_meter.group_admin")
         cls.env = cls.env(user=cls.admin)
 
     def wizard(self, data, **vals):
@@ -339,9 +340,8 @@ class TestSiteImport(ImportCase):
 
     def test_files_of_others_stay_private(self):
         wizard = self.wizard(self.site())
-        colleague = self._user("admin-u", "prepay_meter.group_admin")
         with self.assertRaises(AccessError):
-            wizard.with_user(colleague).read(["data"])
+            wizard.with_user(self.colleague).read(["data"])
 
     def test_a_thousand_meters(self):
         rows = [[f"T-{n}", "B-101", "DLT645-2007", "GW", n] for n in range(10, 1010)]
