@@ -124,6 +124,8 @@ def decimal(env, cell):
     """A number as Decimal, never by way of binary fractions."""
     if isinstance(cell, (bool, datetime, date, time, timedelta)):
         raise Bad(env._("This is not a number. Enter digits with a point for decimals."))
+    if isinstance(cell, (int, float)) and not abs(cell) < 10**DIGITS:
+        raise Bad(env._("This is not a number that Excel keeps exactly. Enter fewer digits."))
     if isinstance(cell, int):
         return Decimal(cell)
     if isinstance(cell, float):
