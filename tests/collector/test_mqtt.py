@@ -430,7 +430,9 @@ class AcrelGateway(Device):
         self.send(f"{topic}/{self.product}/{self.serial}", document)
 
     def answers(self, method):
-        return [doc for topic, doc in self.heard if "sys/server" in topic and doc["method"] == method]
+        return [
+            doc for topic, doc in self.heard if "sys/server" in topic and doc["method"] == method
+        ]
 
     def update(self):
         reported = {"EPI": self.epi, "P": 0.5 * self.on, "Ua": 220.1, "SwitchSta": self.on}
@@ -556,5 +558,3 @@ def test_broker_that_is_not_there(tmp_path):
         wait_for(lambda: any("cannot be reached" in text for text in troubles()), 10, str(found))
     finally:
         site.close()
-
-
