@@ -252,7 +252,7 @@ def drop_tables(cr) -> None:
         "prepay_reading_stream(integer, integer, timestamp, timestamp)",
         "prepay_readings(integer, integer, timestamp, timestamp)",
     ):
-        cr.execute(f"DROP FUNCTION IF EXISTS {function} CASCADE")
+        cr.execute(SQL("DROP FUNCTION IF EXISTS %s CASCADE", SQL(function)))
 
 
 def channel_code(column: SQL) -> SQL:
