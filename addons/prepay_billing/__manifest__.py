@@ -7,7 +7,7 @@
     "license": "LGPL-3",
     "depends": ["prepay_meter", "account", "portal"],
     "external_dependencies": {
-        "python": ["cn2an", "weasyprint"],
+        "python": ["cn2an"],
     },
     "data": [
         "security/prepay_billing_groups.xml",
@@ -37,8 +37,6 @@
         "demo/prepay_billing_demo.xml",
     ],
     "assets": {
-        "web.assets_backend": ["prepay_billing/static/src/report/report_handler.js"],
-        "web.assets_unit_tests": ["prepay_billing/static/tests/**/*.test.js"],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

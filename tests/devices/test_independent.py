@@ -287,7 +287,7 @@ def test_json_form(simulate, broker, server):
     assert (readings["202611000001"]["relay"], readings["202611000001"]["remaining"]) == (
         "closed", 1234
     )  # fmt: skip
-    assert readings["W-1"] == {"volume": 5_000, "relay": "closed", "battery_low": 0}
+    assert readings["W-1"] == {"volume": 5_000, "relay": "closed", "battery_low": False}
 
     def command(number, **body):
         listener.say(f"prepay/v1/{serial}/down", {"id": number, **body})

@@ -15,6 +15,7 @@ from .supervisor import Supervisor
 
 HTTP_PORT = 8069
 CONTROL_PORT = 8090
+DTU_PORT, ACREL_PORT, HEALTH_PORT = 17100, 17101, 9470
 READY_SECONDS = 180
 LOCK = paths.LOCAL / "demo.lock"
 LOGIN = "/web/login"
@@ -82,16 +83,23 @@ def start(server: Server, supervisor: Supervisor, options: argparse.Namespace) -
         max_cron_threads=2,
         db_maxconn=32,
     )
-    env["PREPAY_MQTT_PORT"] = str(broker)
     address = "127.0.0.1" if options.host == "0.0.0.0" else options.host
     places = {"Odoo": f"http://{address}:{http}{LOGIN}"}
     supervisor.start("mosquitto", mosquitto.command(broker), env)
     if simulator.available():
         control = ports.first_free(CONTROL_PORT, "the simulated meters")
-        meters = simulator.configure(server)
+        dtu = ports.first_free(DTU_PORT, "DTUs that dial in")
+        acrel = ports.first_free(ACREL_PORT, "4G meters that dial in")
+        health = ports.first_free(HEALTH_PORT, "the collector's health page")
+        meters = simulator.configure(server, {"dtu": dtu, "acrel_4g": acrel, "mqtt": broker})
         supervisor.start("simulator", simulator.command(meters, control), env)
         places["Simulated meters"] = f"http://127.0.0.1:{control}/"
-        collector = odoo_run.command(config, "prepay_collector", "-d", demo_database.NAME)
+        collector = odoo_run.command(
+            config, "prepay_collector", "-d", demo_database.NAME, "--name", "demo",
+            "--health", f"127.0.0.1:{health}", "--mqtt", f"127.0.0.1:{broker}",
+            "--dtu-listen", f"127.0.0.1:{dtu}", "--acrel-listen", f"127.0.0.1:{acrel}",
+        )  # fmt: skip
+        places["Collector"] = f"http://127.0.0.1:{health}/health"
         supervisor.start("collector", collector, env)
     supervisor.start("odoo", odoo_run.command(config), env)
     places["MQTT broker"] = f"127.0.0.1:{broker}"

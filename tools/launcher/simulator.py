@@ -28,13 +28,19 @@ def command(config: Path, control_port: int) -> list[str]:
     )
 
 
-def configure(server: Server) -> Path:
-    """Our copy of the configuration; busy ports are changed, also in the database."""
+def configure(server: Server, listening: dict[str, int]) -> Path:
+    """Our copy of the configuration; busy ports are changed, also in the database.
+
+    `listening`: ports of the collector and the broker, by kind of the gateways that dial there.
+    """
     demo_database.STATE.mkdir(parents=True, exist_ok=True)
     target = demo_database.STATE / "simulator.json"
     data = json.loads(SOURCE.read_text(encoding="utf-8"))
     moved = _moved_before(target)
     for gateway in data["gateways"]:
+        if "connect" in gateway:
+            gateway["connect"] = f"127.0.0.1:{listening[gateway['kind']]}"
+            continue
         name, planned = gateway["name"], gateway["port"]
         present = moved.get(name, planned)
         port = present if ports.is_free(present) else ports.any_free()
@@ -55,4 +61,4 @@ def _moved_before(target: Path) -> dict[str, int]:
     if not target.exists() or target.stat().st_mtime < SOURCE.stat().st_mtime:
         return {}
     data = json.loads(target.read_text(encoding="utf-8"))
-    return {gateway["name"]: gateway["port"] for gateway in data["gateways"]}
+    return {item["name"]: item["port"] for item in data["gateways"] if "port" in item}

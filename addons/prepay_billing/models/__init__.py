@@ -11,6 +11,5 @@ from . import prepay_location
 from . import prepay_meter
 from . import prepay_reading
 from . import account_move
-from . import ir_actions_report
 from . import res_company
 from . import res_config_settings

@@ -6,7 +6,7 @@ from odoo import http
 from odoo.tests import HttpCase, TransactionCase, tagged
 from pypdf import PdfReader
 
-from odoo.addons.prepay_billing.pdf import BASE_URL, LocalFetcher
+from odoo.addons.prepay_meter.pdf import BASE_URL, LocalFetcher
 from odoo.addons.web.tests import test_js
 
 from . import test_receipt
@@ -90,7 +90,7 @@ class TestReportHandler(test_js.HOOTCommon):
     _test_params = ()  # set by Odoo's own runner only
 
     def test_report_handler(self):
-        self._test_params = [("+", "@prepay_billing/report_handler")]
+        self._test_params = [("+", "@prepay_meter/report_handler")]
         self.browser_js(
             f"/web/tests?headless&loglevel=2&preset=desktop&timeout=15000{self.get_hoot_filters()}",
             "",

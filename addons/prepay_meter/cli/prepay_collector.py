@@ -1,5 +1,8 @@
 import configparser
+import json
+import os
 import socket
+import sys
 from pathlib import Path
 
 from odoo.cli import Command
@@ -7,6 +10,8 @@ from odoo.sql_db import connection_info_for
 from odoo.tools import config
 
 SECTION = "prepay_collector"
+#: Log levels of Odoo by those of Python.
+LEVELS = {"debug": "DEBUG", "warn": "WARNING", "error": "ERROR", "critical": "CRITICAL"}
 FLAGS = ("mqtt-tls", "acrel-keep-channel")
 #: Options of the command line and of the configuration file: name, value, what it is.
 OPTIONS = (
@@ -57,13 +62,25 @@ class PrepayCollector(Command):
         # Only now: an import error while commands are looked for would be silent.
         # Commands are loaded as odoo.cli modules, so the import cannot be relative.
         # pylint: disable-next=odoo-addons-relative-import
-        from odoo.addons.prepay_meter.collector import options, service
+        from odoo.addons.prepay_meter.collector import __main__ as program
+        from odoo.addons.prepay_meter.collector import options
 
         try:
-            chosen, _lock = self._options(options, told, databases[0])
-            service.run(connection_info_for(databases[0])[1], chosen)
-        except (options.OptionError, service.PortError) as error:
+            chosen, lock = self._options(options, told, databases[0])
+        except options.OptionError as error:
             raise SystemExit(f"prepay_collector: {error}") from error
+        os.set_inheritable(lock.fileno(), True)
+        os.environ[program.HANDOVER] = json.dumps(
+            {
+                "database": databases[0],
+                "conninfo": connection_info_for(databases[0])[1],
+                "options": options.to_document(chosen),
+                "logfile": config["logfile"] or "",
+                "level": LEVELS.get(config["log_level"], "INFO"),
+            }
+        )
+        # The same process number, without Odoo in memory.
+        os.execv(sys.executable, [sys.executable, program.__file__])
 
     def _from_file(self, path):
         """Section [prepay_collector] of Odoo's configuration file, if it has one."""

@@ -110,6 +110,8 @@ class Gateway:
     heartbeat_s: int = 60
     form: str = "json"
     product: str = ""
+    #: The journal has an open row that says so.
+    told_offline: bool = False
     meters: dict[int, Meter] = field(default_factory=dict)
 
     @property
@@ -133,7 +135,9 @@ SELECT g.id, g.state_id, g.name, g.link AS kind, COALESCE(g.host, '') AS host, C
        COALESCE(g.dial_in_id, '') AS identity, COALESCE(g.registration, 'connect') AS registration,
        COALESCE(g.registration_hex, false) AS registration_hex, COALESCE(g.heartbeat, '') AS heartbeat,
        COALESCE(g.heartbeat_s, 60) AS heartbeat_s, COALESCE(g.mqtt_form, 'json') AS form,
-       COALESCE(g.product_key, '') AS product
+       COALESCE(g.product_key, '') AS product,
+       EXISTS (SELECT FROM prepay_meter_event e WHERE e.gateway_id = g.id AND e.kind = 'gateway_offline'
+                AND e.cleared_at IS NULL) AS told_offline
   FROM prepay_gateway g WHERE g.active AND (%(ids)s::int[] IS NULL OR g.id = ANY(%(ids)s)) ORDER BY g.id
 """
 _PROFILES = "SELECT * FROM prepay_meter_profile WHERE id = ANY(%s)"

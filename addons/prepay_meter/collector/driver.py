@@ -48,14 +48,19 @@ async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
     profile = meter.profile
     chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
     found = await read_blocks(meter, chosen, ask)
+    seldom: tuple[Block, ...] = ()
     if full:
         seldom = plan.blocks(profile, "seldom", (p for p in profile.points if not p.frequent))
-        for block in seldom:
-            try:
-                found |= await read_blocks(meter, (block,), ask)
-            except NoReply as error:
-                if error.outcome is Outcome.TIMEOUT:
-                    break  # the others would cost as much
+    elif meter.malicious_step_w:
+        # A malicious load is told by its power factor.
+        points = (p for p in profile.points if p.channel == "power_factor" and not p.frequent)
+        seldom = plan.blocks(profile, "load", points)
+    for block in seldom:
+        try:
+            found |= await read_blocks(meter, (block,), ask)
+        except NoReply as error:
+            if error.outcome is Outcome.TIMEOUT:
+                break  # the others would cost as much
     _join_clock(found)
     return found
 
@@ -134,6 +139,8 @@ async def write_relay(meter: Meter, target: str, now: datetime, ask: Ask) -> Non
     control = profile.controls.get(target)
     if control is None:
         raise NoReply(Outcome.EXCEPTION, f"the profile has no control “{target}”")
+    if not control.writable:
+        raise NoReply(Outcome.EXCEPTION, f"the profile does not release the control “{target}”")
     if profile.protocol == "dlt645":
         until = None
         if profile.validity:

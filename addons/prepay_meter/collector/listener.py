@@ -450,6 +450,7 @@ class Listener:
             if gateway.id not in self.collector.workers:
                 detail = "the device has not dialled in again"
                 event = Event("gateway_offline", detail, gateway_id=gateway.id, severity="alarm")
+                gateway.told_offline = True
                 self.collector.sink.put_gateway(gateway, False, detail, [event])
 
     def _take_over(self, rows: list[tuple[str, bool]]) -> None:

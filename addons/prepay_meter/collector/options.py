@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
@@ -49,6 +49,23 @@ class Options:
     mqtt: Broker | None = None
     #: Name of this collector, its own and the same after a restart: the broker knows it by it.
     name: str = ""
+
+
+def to_document(options: Options) -> dict:
+    """Options as plain data, for a new process."""
+    return {**asdict(options), "spool": str(options.spool) if options.spool else None}
+
+
+def from_document(document: dict) -> Options:
+    """Options from what `to_document` gave."""
+    broker = document["mqtt"]
+    addresses = {
+        key: tuple(document[key]) if document[key] else None
+        for key in ("health", "dtu", "acrel_4g")
+    }
+    spool = Path(document["spool"]) if document["spool"] else None
+    mqtt = Broker(**broker) if broker else None
+    return Options(**{**document, **addresses, "spool": spool, "mqtt": mqtt})
 
 
 def address(text: str, option: str) -> Address:

@@ -18,7 +18,7 @@ from . import statements as sql
 from .config import Gateway
 from .results import Event, PollResult, utcnow
 from .spool import Spool
-from .store import DatabaseAway, Store
+from .store import Store
 from .strangers import shown
 
 _logger = logging.getLogger(__name__)
@@ -32,8 +32,11 @@ BATCH = 10_000
 #: Seconds between two tries to reach the database.
 RETRY_SECONDS = 1.0
 INT4 = 2**31
+#: Faults of a result, not of the database.
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, KeyError)
 TOTALS = {BY_CODE[code].number for code in BILLED.values()}
 _ELECTRICAL = frozenset(ELECTRICAL)
+_PLAIN = frozenset({"state", "readings", "electrical"})
 _NOTHING_SHOWN = (None,) * 9
 
 
@@ -200,7 +203,8 @@ class Sink:
                     done()
                 confirmed = []
                 self.away = False
-        except DatabaseAway as error:
+        except psycopg.Error as error:
+            # Whatever is wrong with the database: results wait until it is right again.
             self._lost(error)
             self._keep(items)
             items = []
@@ -241,9 +245,7 @@ class Sink:
             return
         try:
             await self.store.transaction(lambda connection: _write_batch(connection, items))
-        except DatabaseAway:
-            raise
-        except Exception as error:
+        except REFUSED as error:
             if len(items) == 1:
                 self.dropped += 1
                 _logger.error("A result cannot be stored and is left out: %s: %s", error, items[0])
@@ -370,9 +372,12 @@ async def _write_batch(connection: psycopg.AsyncConnection, items: list[dict]) -
         async with cursor.copy(sql.COPY_STATES) as copy:
             await copy.write("".join([_text(row) for _id, row in sorted(states.items())]))
         await cursor.execute(sql.UPDATE_STATES)
-    for item in items:
-        if len(item) > 1 or "state" not in item:
-            await _write_journal(cursor, item)
+    journal = [item for item in items if not _PLAIN.issuperset(item)]
+    if journal:
+        # One round trip for all: each of them is rare, but a fleet may lose its power at once.
+        async with connection.pipeline():
+            for item in journal:
+                await _write_journal(cursor, item)
 
 
 def _merged(older: tuple, newer: tuple) -> tuple:

@@ -52,15 +52,18 @@ class Store:
     async def connection(self) -> psycopg.AsyncConnection:
         """The open connection; reconnects when the last one broke."""
         if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
-                **self.conninfo, autocommit=True
-            )
-            await self._connection.execute(
-                "SET TIME ZONE 'UTC'; SET client_min_messages TO warning; "
-                "SET idle_in_transaction_session_timeout TO '60s'"
-            )
-            if self._staging:
-                await self._connection.execute(sql.STAGING)
+            made = await psycopg.AsyncConnection.connect(**self.conninfo, autocommit=True)
+            try:
+                await made.execute(
+                    "SET TIME ZONE 'UTC'; SET client_min_messages TO warning; "
+                    "SET idle_in_transaction_session_timeout TO '60s'"
+                )
+                if self._staging:
+                    await made.execute(sql.STAGING)
+            except BaseException:
+                await made.close()
+                raise
+            self._connection = made
         return self._connection
 
     async def close(self) -> None:

@@ -123,6 +123,7 @@ class GatewayWorker:
                 self.schedule.remove(meter_id)
         for meter_id in self.gateway.meters.keys() - gateway.meters.keys():
             self.schedule.remove(meter_id)
+        gateway.told_offline |= self.gateway.told_offline
         self.gateway = gateway
         self.link.timeout, self.link.gap = gateway.timeout, gateway.gap
         self._plan(gateway)
@@ -579,7 +580,9 @@ class GatewayWorker:
     def _found(self) -> None:
         """The gateway answers (again)."""
         self.online, self._failures = True, 0
-        self.sink.put_gateway(self.gateway, True, clear={"gateway_offline"})
+        over = {"gateway_offline"} if self.gateway.told_offline else ()
+        self.gateway.told_offline = False
+        self.sink.put_gateway(self.gateway, True, clear=over)
 
     async def _lost(self, error: GatewayOffline) -> None:
         """The gateway is away: wait longer and longer, with jitter against storms."""
@@ -598,6 +601,7 @@ class GatewayWorker:
             event = Event(
                 "gateway_offline", str(error), gateway_id=self.gateway.id, severity="alarm"
             )
+            self.gateway.told_offline = True
             self.sink.put_gateway(self.gateway, False, str(error), [event])
 
 

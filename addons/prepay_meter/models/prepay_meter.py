@@ -157,7 +157,7 @@ class PrepayMeter(models.Model):
     event_ids = fields.One2many("prepay.meter.event", "meter_id", string="Events")
     hold_ids = fields.One2many("prepay.reading.hold", "meter_id", string="Held Readings")
     building_id = fields.Many2one(related="location_id.building_id")
-    contact = fields.Selection(lost.CONTACT, compute="_compute_contact")
+    contact = fields.Selection(lost.CONTACT, string="Connection", compute="_compute_contact")
     lost = fields.Boolean(compute="_compute_contact", search="_search_lost")
     silent_for = fields.Char(
         compute="_compute_contact", help="How long the meter has not answered."
@@ -321,6 +321,8 @@ class PrepayMeter(models.Model):
         meters = super().create(vals_list)
         if meters.gateway_id:
             meters.gateway_id._notify_collector()
+        for meter, vals in zip(meters, vals_list):
+            self.env["prepay.meter.parameter"]._follow(meter, vals)
         return meters
 
     def write(self, vals):
@@ -329,6 +331,9 @@ class PrepayMeter(models.Model):
         gateways |= self.gateway_id
         if gateways and not COLLECTOR_FIELDS.isdisjoint(vals):
             gateways._notify_collector()
+        self.env["prepay.meter.parameter"]._follow(self, vals)
+        if "profile_id" in vals or "address" in vals:
+            self.env["prepay.meter.parameter"]._judge_again(self)
         return result
 
     def unlink(self):
@@ -503,6 +508,11 @@ class PrepayMeter(models.Model):
                 "SELECT pg_notify('prepay_command', %s)", [",".join(map(str, gateways.ids))]
             )
         return commands
+
+    def _label_code(self):
+        """Text of the QR code on the meter: says which meter it is, and nothing that is secret."""
+        self.ensure_one()
+        return f"PREPAY:M:{self.company_id.id}:{self.number}"
 
     def _live_desired(self):
         """The wish that still holds: a cut that expired is no longer wished."""

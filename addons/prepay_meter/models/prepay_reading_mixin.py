@@ -15,7 +15,8 @@ class PrepayReadingMixin(models.AbstractModel):
     """What the views over the readings' tables share: their place, and searches that use an index.
 
     PostgreSQL cannot see that a condition on the moment bounds the day of a compacted row, or that an
-    id names a meter and a moment. The condition that it can use is added to each such condition.
+    id names a meter and a moment; and it cannot look compacted rows up meter by meter for a subquery.
+    So each condition gets what follows from it for the stored columns, and meters are found first.
     """
 
     _name = "prepay.reading.mixin"
@@ -29,22 +30,49 @@ class PrepayReadingMixin(models.AbstractModel):
     building_id = fields.Many2one(related="meter_id.location_id.building_id", string="Building")
     company_id = fields.Many2one(related="meter_id.company_id")
 
-    def _search(self, domain, offset=0, limit=None, order=None, **kwargs):
-        domain = Domain(domain).optimize_full(self).map_conditions(self._add_hint)
-        return super()._search(domain, offset, limit, order, **kwargs)
+    def _search(self, domain, offset=0, limit=None, order=None, *, bypass_access=False, **kwargs):
+        domain = self._indexed(Domain(domain))
+        if not (self.env.su or bypass_access):
+            self.browse().check_access("read")
+            rules = self.env["ir.rule"]._compute_domain(self._name, "read")
+            domain &= self.sudo().with_context(active_test=False)._indexed(rules)
+        domain &= self._page_bound(domain, offset, limit, order)
+        return super()._search(domain, offset, limit, order, bypass_access=True, **kwargs)
+
+    def _page_bound(self, domain, offset, limit, order):
+        """Condition that the rows of a page fulfil anyway; the tables may need it to be quick."""
+        return Domain.TRUE
+
+    def _indexed(self, domain):
+        return domain.optimize_full(self).map_conditions(self._add_hint)
 
     def _add_hint(self, condition):
         """The condition, and what follows from it for the columns that are stored."""
-        if condition.operator == "in" and condition.value:
-            if condition.field_expr == "id":
-                return condition & self._ids_hint(condition.value)
-            if condition.field_expr == "channel":
-                numbers = [BY_CODE[code].number for code in condition.value if code in BY_CODE]
+        name, operator, value = condition.field_expr, condition.operator, condition.value
+        if name == "meter_id" and operator in ("any", "any!", "not any", "not any!"):
+            return self._found_meters(operator, value)
+        if operator == "in" and value:
+            if name == "id":
+                return condition & self._ids_hint(value)
+            if name == "channel":
+                numbers = [BY_CODE[code].number for code in value if code in BY_CODE]
                 return condition & _custom("channel_number", "= ANY", numbers)
-        if condition.field_expr == "read_at" and condition.operator in ("<", "<=", ">", ">="):
-            day = fields.Datetime.to_datetime(condition.value).date()
-            return condition & _custom("day", condition.operator[0] + "=", day)
+        if name == "read_at" and operator in ("<", "<=", ">", ">="):
+            day = fields.Datetime.to_datetime(value).date()
+            return condition & _custom("day", operator[0] + "=", day)
         return condition
+
+    def _found_meters(self, operator, value):
+        """The meters of a condition by their ids; none when it holds for all."""
+        meters = self.env["prepay.meter"].with_context(active_test=False)
+        if operator.endswith("!"):
+            meters = meters.sudo()
+        if isinstance(value, Domain):
+            if operator == "any!" and not meters._search(~value, limit=1).get_result_ids():
+                return Domain.TRUE
+            value = meters._search(value)
+        ids = value.get_result_ids()
+        return Domain("meter_id", "not in" if operator.startswith("not") else "in", ids)
 
     def _ids_hint(self, ids):
         moments, meters = [], set()

@@ -74,6 +74,8 @@ class Bus:
             self.seal(raw)
         if dice.randrange(1000) < faults.flip_permille:
             raw[dice.randrange(len(raw))] ^= 1 << dice.randrange(8)
+        if faults.clash:  # on the line a 0 wins over a 1
+            raw = bytearray(byte & dice.randrange(256) for byte in raw)
         if faults.bad_checksum:
             raw[self.CHECKSUM] ^= 0x5A
         if faults.half_frame:

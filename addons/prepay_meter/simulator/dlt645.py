@@ -11,8 +11,9 @@ START, END, SHIFT = 0x68, 0x16, 0x33
 SECURITY, BROADCAST_TIME = 0x03, 0x08
 READ, READ_NEXT, READ_ADDRESS, WRITE, RELAY = 0x11, 0x12, 0x13, 0x14, 0x1C
 OTHER_ERROR, NO_SUCH_DATA, NOT_AUTHORISED = 0x01, 0x02, 0x04
-CREDIT_ERRORS = {BAD_NUMBER: 0x20, HOARDING: 0x40, BAD_AMOUNT: 0x01}
-"""Bits of the error word of security commands: b0 other, b5 purchase number, b6 hoarding."""
+CREDIT_ERRORS = {BAD_NUMBER: 0x20, HOARDING: 0x40, BAD_AMOUNT: 0x01, REPEATED: 0x02}
+"""Bits of the error word of security commands: b0 other, b1 taken before, b5 purchase number, b6
+hoarding."""
 OPEN_ACCOUNT, TOP_UP, CLEAR_BALANCE = 0x070101FF, 0x070102FF, 0x070103FF
 MORE = 0x20
 ANY = 0xAA
@@ -326,7 +327,8 @@ class Dlt645Bus(Bus):
         before = meter.recorded
         reply, value = control | 0x80, b""
         if meter.faults.exception:
-            reply, value = control | 0xC0, bytes([meter.faults.exception])
+            size = meter.credit_error_bytes if control == SECURITY else 1
+            reply, value = control | 0xC0, meter.faults.exception.to_bytes(size, "little")
         elif control == SECURITY:
             lost = meter.faults.lose_credit
             if lost == "before":
@@ -431,7 +433,9 @@ class Dlt645Bus(Bus):
             meter.record("clear balance", DONE)
             return 0
         result = meter.take_credit(amount, count)
-        return 0 if result in (DONE, REPEATED) else CREDIT_ERRORS[result]
+        if result == DONE or (result == REPEATED and not meter.repeat_refused):
+            return 0
+        return CREDIT_ERRORS[result]
 
     def _relay(self, meter: Meter, data: bytes) -> int:
         """Obey a relay command (control 1C); the error byte, 0 when obeyed."""

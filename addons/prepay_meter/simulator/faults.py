@@ -30,8 +30,11 @@ class Faults:
     """Answers of a thousand with one bit of the value flipped under a valid checksum."""
     other_address: bool = False
     """The answer carries the address of another meter."""
+    clash: bool = False
+    """A device with the same address answers at the same time: bits of the answer get lost."""
     exception: int = 0
-    """Refuses every request with this code (Modbus) or error byte (DL/T 645, CJ/T 188 status)."""
+    """Refuses every request with this code (Modbus), error byte (DL/T 645) or status
+    (CJ/T 188)."""
     noise: bool = False
     """Foreign bytes before each answer."""
     echo: bool = False

@@ -11,8 +11,10 @@ def power_factor(power_w: int, resistive_w: int) -> int:
     """Power factor in thousandths: 1 for what is resistive, 0.95 for the rest of a room."""
     if power_w == resistive_w:
         return 1000
+    if not resistive_w:
+        return 950
     reactive = (power_w - resistive_w) * 3287 // 10_000
-    return max(950, power_w * 1000 // isqrt(power_w**2 + reactive**2))
+    return power_w * 1000 // isqrt(power_w**2 + reactive**2)
 
 
 class Guard:

@@ -90,6 +90,7 @@ class Meter:
         self.broadcast_limit_s = 300  # a broadcast moves the clock by at most this, 0 is any
         self.credit_fields = ("password", "operator", "amount", "number")
         self.credit_error_bytes = 2
+        self.repeat_refused = False  # a purchase that was taken before is answered with an error
         # Modbus
         self.control_readable = True  # DDSY1352: 0x0057 and 0x0058 can be read
         self.debt_signed = False  # ADF: remaining amount below zero instead of an overdraft

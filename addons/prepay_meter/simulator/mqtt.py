@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 import socket
-from collections import deque
+from collections import OrderedDict, deque
 from datetime import datetime, timezone
 from typing import Any
 
@@ -66,6 +66,8 @@ class MqttGateway(DialingGateway):
         self.ready = False
         """Whether the server has answered what it must before readings may be sent."""
         self.published = 0
+        self.done: OrderedDict[str, dict] = OrderedDict()
+        """Results of the last commands by their id; kept over links."""
         self.backlog: deque[tuple[datetime, Meter, dict]] = deque(maxlen=KEPT_READINGS)
         self.inbox: asyncio.Queue = asyncio.Queue()
         self.form_now = FORMS[self.form](self)

@@ -7,7 +7,6 @@ not, and here have the domestic names.
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -350,10 +349,6 @@ class OverseasForm(AcrelForm):
 class JsonForm(Form):
     """Our own form, `prepay/v1/{gateway}/up`, `down` and `result`; docs/mqtt.md."""
 
-    def __init__(self, gateway: "MqttGateway") -> None:
-        super().__init__(gateway)
-        self._done: OrderedDict[str, dict] = OrderedDict()
-
     def _topic(self, kind: str) -> str:
         return f"prepay/v1/{self.gateway.serial}/{kind}"
 
@@ -368,7 +363,8 @@ class JsonForm(Form):
         else:
             names = ("energy", "energy_sharp", "energy_peak", "energy_flat", "energy_valley")
             found |= dict(zip(names, shown, strict=True))
-            found["power"] = meter.power_w
+            found |= {"power": meter.power_w, "reactive": meter.reactive_var}
+            found |= {"power_factor": meter.power_factor_milli, "frequency": 50_000}
             if meter.phases == 1:
                 found |= {"voltage": meter.voltage_mv, "current": meter.current_ma}
             for phase, name in enumerate("abc" if meter.phases == 3 else ""):
@@ -382,7 +378,7 @@ class JsonForm(Form):
         if meter.valve in ("open", "closed") or meter.medium == "electricity":
             found["relay"] = "closed" if meter.relay_closed else "open"
         if meter.medium == "water":
-            found["battery_low"] = int(meter.faults.low_battery)
+            found["battery_low"] = meter.faults.low_battery
         return found
 
     def readings(self, rows: list[Row], late: bool = False) -> list[Publication]:
@@ -406,16 +402,17 @@ class JsonForm(Form):
         meter = self.gateway.find(document.get("meter", ""))
         if not self.hears(meter):
             return
-        if str(number) in self._done:  # a repeat is answered and not obeyed again
-            self.gateway.publish((self._topic("result"), self._done[str(number)]))
+        done = self.gateway.done
+        if str(number) in done:  # a repeat is answered and not obeyed again
+            self.gateway.publish((self._topic("result"), done[str(number)]))
             return
         error = self.refused(meter) or self._expired(document) or self._obey(meter, document)
         result = {"id": number, "result": "refused" if error else "taken"}
         if error:
             result["error"] = error
-        self._done[str(number)] = result
-        while len(self._done) > KEPT_ANSWERS:
-            self._done.popitem(last=False)
+        done[str(number)] = result
+        while len(done) > KEPT_ANSWERS:
+            done.popitem(last=False)
         relay = document.get("command") == "relay"
         if not (relay and not error and meter.faults.no_ack):
             self.gateway.publish((self._topic("result"), result), self.delay(meter))

@@ -129,6 +129,7 @@ OTHER_FAULTS = {
     "slow_ms": ("slow by ms", "应答慢 ms"),
     "flip_permille": ("flipped bits ‰", "误码 ‰"),
     "bad_data_permille": ("wrong data ‰", "错误数据 ‰"),
+    "clash": ("two devices answer", "地址冲突"),
     "exception": ("refuses with code", "拒绝代码"),
     "echo": ("echo", "回声"),
     "half_frame": ("half frames", "半帧"),

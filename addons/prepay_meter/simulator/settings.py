@@ -157,6 +157,7 @@ SETTINGS: dict[str, tuple[Check, Apply]] = {
     "broadcast_limit_s": (whole(0, 10**9), _set("broadcast_limit_s")),
     "credit_fields": (_credit_fields, _set("credit_fields")),
     "credit_error_bytes": (whole(1, 2), _set("credit_error_bytes")),
+    "repeat_refused": (flag, _set("repeat_refused")),
     "water_type": (whole(0x10, 0x19), _set("water_type")),
     "di_order": (one_of("901F", "1F90", "both"), _set("di_order")),
     "valve_mask": (whole(1, 0xFFFF), _set("valve_mask")),

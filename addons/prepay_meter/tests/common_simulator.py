@@ -125,6 +125,18 @@ TRIPS = {
 
 # ---- without the codec of the collector
 
+SILENCE = 0.3
+"""Seconds after which nothing comes any more."""
+
+
+def until(condition, seconds=10):
+    """The first true value of `condition`."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.01)
+    return value
+
 
 class Raw:
     """A connection to a gateway that speaks hand-built bytes."""
@@ -132,12 +144,12 @@ class Raw:
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), 2)
 
-    def ask(self, request, wait=0.4):
+    def ask(self, request, wait=5):
         """All bytes that come within `wait` seconds after the last one."""
         self.socket.sendall(request if isinstance(request, bytes) else bytes.fromhex(request))
         return self.hear(wait)
 
-    def hear(self, wait=0.4):
+    def hear(self, wait=5):
         heard = b""
         self.socket.settimeout(wait)
         while True:

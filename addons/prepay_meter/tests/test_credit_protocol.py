@@ -200,9 +200,7 @@ def resolve(device, database, row):
     row.by_person, row.attempts = True, 0
     if row.uid in device.taken:
         row.state = "confirmed"
-    elif not device.counts:
-        row.state = "queued"
-    elif device.counter == row.number - 1:
+    elif not device.counts or device.counter == row.number - 1:
         row.state = "queued"
     elif device.counter >= row.number:
         shift = device.counter - row.number + 1
@@ -382,6 +380,9 @@ def test_a_hoarding_limit_stops_before_the_meter_is_asked():
 
 
 def test_after_a_restore_a_meter_that_is_ahead_gets_nothing():
-    device, database = Device(counter=7, taken=[9]), Database([Row(1, 5, 1000)], base=4, locked=True)
+    device, database = (
+        Device(counter=7, taken=[9]),
+        Database([Row(1, 5, 1000)], base=4, locked=True),
+    )
     run(device, database)
     assert (database.rows[0].state, database.locked, device.taken) == ("stopped", True, [9])

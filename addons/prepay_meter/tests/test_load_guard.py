@@ -71,7 +71,13 @@ def test_no_step_is_seen_over_hours():
 powers = st.none() | st.integers(-100_000, 100_000)
 
 
-@given(powers, powers, st.none() | st.integers(-2000, 2000), st.integers(0, 50_000), st.integers(0, 50_000))
+@given(
+    powers,
+    powers,
+    st.none() | st.integers(-2000, 2000),
+    st.integers(0, 50_000),
+    st.integers(0, 50_000),
+)
 def test_zero_is_no_limit_and_missing_values_accuse_nobody(before, now, factor, overload, step):
     found = kinds(sample(before), sample(now, factor, 1), overload=overload, step=step)
     if not overload:

@@ -49,20 +49,24 @@ def tariffs(draw):
     return plans.check_tariff([list(pair) for pair in zip(times, rates)])
 
 
-@given(time_controls())
-def test_plain_form_of_a_time_control_reads_back(document):
-    assert plans.parse("time_control", plans.write("time_control", document)) == document
+@given(time_controls(), st.booleans())
+def test_plain_form_of_a_time_control_reads_back(document, chinese):
+    assert plans.parse("time_control", plans.write("time_control", document, chinese)) == document
 
 
-@given(tariffs())
-def test_plain_form_of_a_tariff_reads_back(document):
-    assert plans.parse("tariff", plans.write("tariff", document)) == document
+@given(tariffs(), st.booleans())
+def test_plain_form_of_a_tariff_reads_back(document, chinese):
+    assert plans.parse("tariff", plans.write("tariff", document, chinese)) == document
 
 
 def test_chinese_words_say_the_same():
     chinese = plans.parse("time_control", "工作日 05：50 开，23：00 关\n休息日 7:00 开")
     assert chinese == plans.parse("time_control", "workday 05:50 on 23:00 off\nrestday 07:00 on")
-    assert plans.parse("tariff", "00:00 谷 07:00 平，08:00 峰") == [["00:00", 4], ["07:00", 3], ["08:00", 2]]
+    assert plans.parse("tariff", "00:00 谷 07:00 平，08:00 峰") == [
+        ["00:00", 4],
+        ["07:00", 3],
+        ["08:00", 2],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -128,8 +132,8 @@ def control(encoding, size=0, scale="1", **values):
     return Control("0x0000", (), size, encoding, Decimal(scale), **values)
 
 
-@given(time_controls(), st.booleans())
-def test_time_control_survives_the_meter(document, plain):
+@given(time_controls())
+def test_time_control_survives_the_meter(document):
     plan = control("day_plan", 26)
     try:
         data = parameters.encode(plan, document)
@@ -152,7 +156,9 @@ def test_tariff_survives_the_meter(document, encoding):
 
 def test_slot_orders_differ():
     document = [["00:00", 4], ["07:30", 2]]
-    assert parameters.encode(control("slots_hm", 3), document).hex() == "0400000 2071e".replace(" ", "")
+    assert parameters.encode(control("slots_hm", 3), document).hex() == "0400000 2071e".replace(
+        " ", ""
+    )
     assert parameters.encode(control("slots_mh", 3), document).hex() == "040000021e07"
 
 

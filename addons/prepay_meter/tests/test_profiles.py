@@ -148,9 +148,7 @@ class TestProfiles(MeterCase):
         self.refused(dlt645, ["Leave the address empty"], action="open", address="1", payload="1A")
         self.refused(dlt645, ["2"], action="clock", address="04000101", encoding="clock_bcd")
         self.refused(dlt645, ["BCD"], action="alarm_1", address="04001001", encoding="u32", size=2)
-        self.refused(
-            dlt645, ["17"], action="keep_power", payload="3A", read_address="04000503.17"
-        )
+        self.refused(dlt645, ["17"], action="keep_power", payload="3A", read_address="04000503.17")
         self.refused(water, ["CJ/T 188"], action="overload", address="A017", payload="1")
         self.refused(mqtt, ["MQTT"], action="clock", encoding="clock_bcd")
         self.refused(mqtt, ["Leave the address empty"], action="open", address="1", payload="1")

@@ -7,7 +7,7 @@ import pytest
 
 from odoo.addons.prepay_meter.simulator.simulation import in_thread
 
-from .common_simulator import Raw, fault, http
+from .common_simulator import SILENCE, Raw, fault, http
 
 ONE, THREE = "202611000001", "202611000003"
 PASSWORD, OPERATOR = "02000000", "00000000"
@@ -37,7 +37,7 @@ def line(running):
     raw.close()
 
 
-def ask(line, control, data="", address=ONE, wait=0.4):
+def ask(line, control, data="", address=ONE, wait=5):
     """Control and data (less 33h) of the answer; None without one."""
     data = bytes((byte + 0x33) % 256 for byte in bytes.fromhex(data))
     body = b"\x68" + bytes.fromhex(address)[::-1] + bytes((0x68, control, len(data))) + data
@@ -122,14 +122,14 @@ def test_clock_by_write_and_by_broadcast(running, line):
     assert value(line, "04000101") == "27123105"
     assert value(line, "04000102")[:5] == "23300"
     # within five minutes only
-    assert ask(line, 0x08, "002823311227", "99" * 6, 0.1) is None
+    assert ask(line, 0x08, "002823311227", "99" * 6, SILENCE) is None
     assert value(line, "04000102")[:4] == "2328"
-    ask(line, 0x08, "004023311227", "99" * 6, 0.1)
+    ask(line, 0x08, "004023311227", "99" * 6, SILENCE)
     assert value(line, "04000102")[:4] == "2328"
     http(running, "PATCH", f"/meters/{ONE}", {"broadcast_limit_s": 0})
-    ask(line, 0x08, "000012010128", "99" * 6, 0.1)
+    ask(line, 0x08, "000012010128", "99" * 6, SILENCE)
     assert value(line, "04000101") == "28010106"
-    ask(line, 0x1C, PASSWORD + OPERATOR + "1A00000000000000", "99" * 6, 0.1)
+    ask(line, 0x1C, PASSWORD + OPERATOR + "1A00000000000000", "99" * 6, SILENCE)
     assert http(running, "GET", f"/meters/{ONE}")[1]["relay"] == "closed", "no relay by broadcast"
 
 
@@ -182,6 +182,12 @@ def test_credit_is_taken_once(running, line):
     last = [value(line, f"0333{di}") for di in ("0301", "0401", "0501", "0601")]
     assert last == ["00005000", "00015000", "00020000", "00015000"]
     assert top_up(line, 1, 1, address=THREE) == (0xC3, b"\x01\x00"), "no credit in this meter"
+    http(running, "PATCH", f"/meters/{ONE}", {"repeat_refused": True})
+    assert top_up(line, 5_000, 2) == (0xC3, b"\x02\x00"), "some meters say that it was taken before"
+    assert value(line, "00900200") == "00020000"
+    fault(running, ONE, exception=4)
+    assert top_up(line, 5_000, 3) == (0xC3, b"\x04\x00")
+    fault(running, ONE, exception=0)
     http(running, "PATCH", f"/meters/{ONE}", {"credit_error_bytes": 1})
     assert top_up(line, 1, 9) == (0xC3, b"\x20")
 
@@ -189,7 +195,7 @@ def test_credit_is_taken_once(running, line):
 @pytest.mark.parametrize(("lost", "number"), [("before", "0000"), ("after", "0001")])
 def test_lost_credit(running, line, lost, number):
     fault(running, ONE, lose_credit=lost)
-    assert top_up(line, 10_000, 1, wait=0.1) is None
+    assert top_up(line, 10_000, 1, wait=SILENCE) is None
     assert value(line, "03330201") == number
     fault(running, ONE, lose_credit="")
     assert top_up(line, 10_000, 1)[0] == 0x83

@@ -7,7 +7,7 @@ import pytest
 
 from odoo.addons.prepay_meter.simulator.simulation import in_thread
 
-from .common_simulator import Raw, fault, http, read_registers, rtu, write_registers
+from .common_simulator import SILENCE, Raw, fault, http, read_registers, rtu, until, write_registers
 
 ADF = {"prepaid": True, "balance_fen": 100_00, "alarm2_fen": 10_00, "power_w": 1000}
 METERS = [
@@ -111,9 +111,8 @@ class TestAdf:
         key = f"/meters/RTU:{unit}"
         assert write_registers(line, unit, limits, 1, 1500) == 0
         http(running, "PATCH", key, {"power_w": 2000})
-        time.sleep(0.02)
-        found = http(running, "GET", key)[1]
-        assert (found["relay"], found["own_trip"]) == ("open", "overload")
+        until(lambda: http(running, "GET", key)[1]["own_trip"] == "overload")
+        assert http(running, "GET", key)[1]["relay"] == "open"
         assert read_registers(line, unit, limits + 4, 1) == [1], "trips so far"
 
     def test_parameters(self, running, line, unit, live, switch, limits, strong):
@@ -149,10 +148,10 @@ class TestAdf:
 def test_lost_credit_commands(running, line):
     fault(running, "RTU:25", lose_credit="before")
     request = rtu("19 10 050D 0003 06 0000 1388 0001")
-    assert line.ask(request, 0.1) == b""
+    assert line.ask(request, SILENCE) == b""
     assert read_registers(line, 25, 0x030E, 1) == [0]
     fault(running, "RTU:25", lose_credit="after")
-    assert line.ask(request, 0.1) == b""
+    assert line.ask(request, SILENCE) == b""
     assert read_registers(line, 25, 0x030E, 1) == [1]
     fault(running, "RTU:25", lose_credit="")
     assert line.ask(request) == rtu("19 10 050D 0003"), "sent again: taken once"
@@ -178,12 +177,12 @@ def test_modbus_tcp(running):
         raw.socket.sendall(piece)
         time.sleep(0.02)
     assert raw.ask(both[9:12]) == mbap(1, 40, "03 04 0000 0005")
-    assert raw.ask(mbap(4, 99, "03 0000 0001"), 0.1) == b"", "no such unit"
+    assert raw.ask(mbap(4, 99, "03 0000 0001"), SILENCE) == b"", "no such unit"
     http(running, "POST", "/gateways/TCP", {"no_answer": "exception"})
     assert raw.ask(mbap(5, 99, "03 0000 0001")) == mbap(5, 99, "83 0B")
     fault(running, "TCP:40", bad_checksum=True)
     assert raw.ask(mbap(6, 40, "03 0000 0001"))[2:4] != b"\x00\x00"
-    assert raw.ask(b"GET / HTTP/1.1\r\n\r\n", 0.1) == b""
+    assert raw.ask(b"GET / HTTP/1.1\r\n\r\n", SILENCE) == b""
     raw.close()
     meter = {"gateway": "TCP", "protocol": "dlt645", "address": "202611000001"}
     assert http(running, "POST", "/meters", meter)[0] == 400

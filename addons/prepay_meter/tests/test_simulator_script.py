@@ -12,7 +12,17 @@ from odoo.addons.prepay_meter.simulator.meter import Meter
 from odoo.addons.prepay_meter.simulator.settings import change, new_meter, state
 from odoo.addons.prepay_meter.simulator.simulation import Simulation, in_thread
 
-from .common_simulator import Raw, crc16, fault, http, read_registers, rtu, simulation
+from .common_simulator import (
+    SILENCE,
+    Raw,
+    crc16,
+    fault,
+    http,
+    read_registers,
+    rtu,
+    simulation,
+    until,
+)
 from .test_simulator_meter import clock, meter
 
 READ = rtu("02 03 0000 0002")
@@ -56,10 +66,18 @@ def test_bad_data_under_a_right_checksum(simulation, raw):
         assert answer != ANSWER
 
 
+def test_two_devices_with_one_address(simulation, raw):
+    fault(simulation, "2", clash=True)
+    answer = raw.ask(READ)
+    assert len(answer) == len(ANSWER)
+    assert answer != ANSWER
+    assert all(byte & ~true == 0 for byte, true in zip(answer, ANSWER, strict=True))
+
+
 def test_chance_is_seeded(simulation, raw):
     def run():
         http(simulation, "PATCH", "/meters/2", {"fault_seed": "42"})
-        return [raw.ask(READ, 0.05) for _ in range(12)]
+        return [raw.ask(READ, SILENCE) for _ in range(12)]
 
     fault(simulation, "2", loss_permille=300, flip_permille=300)
     first = run()
@@ -183,16 +201,15 @@ def test_a_bad_script_says_why(meter, script, reason):
 
 
 def test_script_of_a_gateway():
-    script = [{"at_s": 0.1, "power": False}, {"at_s": 0.2, "power": True, "delay_ms": 7},
-              {"at_s": 0.25, "online": False}]  # fmt: skip
+    script = [{"at_s": 0.1, "power": False}, {"at_s": 2, "power": True, "delay_ms": 7},
+              {"at_s": 2.05, "online": False}]  # fmt: skip
     meters = [{"protocol": "modbus_ddsy1352", "address": 1, "script": [
         {"at_s": 0.05, "faults": {"exception": 4}},
     ]}]  # fmt: skip
     with in_thread({"gateways": [{"name": "A", "script": script, "meters": meters}]}) as running:
-        time.sleep(0.15)
-        found = http(running, "GET", "/meters/1")[1]
-        assert (found["powered"], found["faults"]) == (False, {"exception": 4})
-        time.sleep(0.25)
+        until(lambda: not http(running, "GET", "/meters/1")[1]["powered"])
+        assert http(running, "GET", "/meters/1")[1]["faults"] == {"exception": 4}
+        until(lambda: not http(running, "GET", "/gateways/A")[1]["online"])
         gateway = http(running, "GET", "/gateways/A")[1]
         assert (gateway["power"], gateway["delay_ms"], gateway["online"]) == (True, 7, False)
         assert http(running, "POST", "/gateways/A", {"script": [{"at": 1}]})[0] == 400

@@ -7,3 +7,4 @@ from . import prepay_meter_profile_import_line
 from . import prepay_meter_profile_import_wizard
 from . import prepay_site_import_wizard
 from . import prepay_reading_hold_wizard
+from . import prepay_label_wizard
