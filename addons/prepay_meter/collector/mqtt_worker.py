@@ -6,13 +6,11 @@ by a report that is newer than the command, whoever received it.
 
 from __future__ import annotations
 
-import asyncio
-import heapq
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
