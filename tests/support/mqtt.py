@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,11 @@ class Broker:
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         config = [
             f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
+            *(
+                ()
+                if any("allow_anonymous" in line for line in lines)
+                else ("allow_anonymous true",)
+            ),
             "persistence true",
             f"persistence_location {folder}/",
             "autosave_on_changes true",
@@ -68,6 +74,13 @@ class Broker:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def password_line(user: str, password: str) -> str:
+    """A line of mosquitto's password file, as `mosquitto_passwd` makes it."""
+    salt = os.urandom(12)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    return f"{user}:$7$101${b64encode(salt).decode()}${b64encode(digest).decode()}"
 
 
 class Device:

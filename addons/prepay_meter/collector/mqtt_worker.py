@@ -38,7 +38,7 @@ ANSWER_SECONDS = 15.0
 #: A relay command that no device took for so long is forgotten by the broker (S-07).
 COMMAND_SECONDS = 30
 #: Pause before the first look whether the relay has followed, when nothing comes by itself.
-LOOK_AFTER = 2.0
+LOOK_AFTER = 1.0
 #: Numbers of messages fit into 31 bits. Those of commands are made from the command's and the try:
 #: a device that has seen a number does not obey it again. Those that ask begin here.
 ATTEMPTS = 256
@@ -57,6 +57,7 @@ class MqttWorker(GatewayWorker):
         self._asked: dict[int, float] = {}
         self._newest: dict[int, datetime] = {}  # newest time of values of each meter
         self._pending: dict[int, tuple[ReadBack, datetime]] = {}  # by meter: since when
+        self._refusals: dict[int, str] = {}
         self._proven: dict[int, tuple[str, int | None]] = {}
         super().__init__(
             gateway, collector.store, collector.sink, collector.late, collector.may_serve
@@ -115,6 +116,7 @@ class MqttWorker(GatewayWorker):
             else:
                 self._newest[meter.id] = at
         relay, power = values.get("relay"), values.get("power")
+        self._soon.discard(meter.id)  # this is the second one that a doubtful first one waits for
         self.take(meter, values, at, done)
         if relay is not None and meter.id in self._pending:
             self._compare(meter, relay, power, at)
@@ -134,11 +136,17 @@ class MqttWorker(GatewayWorker):
 
     def result(self, result: mqtt_forms.CommandResult) -> None:
         """The answer to a command: at most “taken”, which proves nothing; or why not."""
-        if result.accepted or not isinstance(result.message_id, int | str):
+        text = str(result.message_id)
+        number = int(text) if text.isdecimal() else ASKING
+        if result.accepted or number >= ASKING:
             return
-        number = int(result.message_id) if str(result.message_id).isdecimal() else ASKING
-        if number < ASKING:
-            self.broker.note_refusal(number // ATTEMPTS, result.error)
+        self.broker.note_refusal(number // ATTEMPTS, result.error)
+        for job, _since in self._pending.values():
+            if job.command.id == number // ATTEMPTS:
+                self._refusals[job.command.id] = f"refused by the device: {result.error}"
+                job.left, job.pause = 1, 0.0  # one more look, then try again
+                self._read_back_in(job)
+                self.wake.set()
 
     def tell(self, meter: Meter | None, event: Event) -> None:
         """Journal what a gateway reports."""
@@ -332,6 +340,10 @@ class MqttWorker(GatewayWorker):
         self._pending.pop(meter.id, None)
         await self.confirm(command, meter, evidence.proof, None)
         return True
+
+    async def _not_there(self, command: Command, meter: Meter, detail: str) -> None:
+        detail = self._refusals.pop(command.id, detail)
+        await super()._not_there(command, meter, detail)
 
     async def _postpone(self, command: Command, detail: str) -> None:
         self.executing.discard(command.id)
