@@ -39,6 +39,7 @@
         "views/prepay_meter_event_views.xml",
         "views/prepay_reading_views.xml",
         "views/prepay_reading_daily_views.xml",
+        "views/prepay_reading_monthly_views.xml",
         "views/prepay_reading_electrical_views.xml",
         "views/prepay_reading_estimate_views.xml",
         "views/prepay_reading_hold_wizard_views.xml",

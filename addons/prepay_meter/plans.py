@@ -23,19 +23,26 @@ DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 RATE_NAMES = ("sharp", "peak", "flat", "valley", "deep")
 WORKDAYS, RESTDAYS = (0, 1, 2, 3, 4), (5, 6)
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_GROUPS = (WORKDAYS, RESTDAYS, (*WORKDAYS, *RESTDAYS))
+#: Names of days and groups of days, of rates, of states.
+_ENGLISH = (
+    (*DAY_NAMES, "workday", "restday", "every"),
+    RATE_NAMES,
+    {"on": "on", "off": "off"},
+)
+_CHINESE = (
+    (*(f"周{name}" for name in "一二三四五六日"), "工作日", "休息日", "每天"),
+    ("尖", "峰", "平", "谷", "深谷"),
+    {"on": "开", "off": "关"},
+)
 _DAYS = {
-    **{name: (day,) for day, name in enumerate(DAY_NAMES)},
-    **{f"周{name}": (day,) for day, name in enumerate("一二三四五六日")},
-    "workday": WORKDAYS, "工作日": WORKDAYS,
-    "restday": RESTDAYS, "休息日": RESTDAYS,
-    "every": (*WORKDAYS, *RESTDAYS), "每天": (*WORKDAYS, *RESTDAYS),
-}  # fmt: skip
-_STATES = {"on": "on", "off": "off", "开": "on", "关": "off", "送电": "on", "停电": "off"}
-_RATES = {
-    **{name: rate for rate, name in zip(RATES, RATE_NAMES)},
-    **{name: rate for rate, name in zip(RATES, ("尖", "峰", "平", "谷", "深谷"))},
-    **{str(rate): rate for rate in RATES},
+    name: days
+    for words in (_ENGLISH, _CHINESE)
+    for name, days in zip(words[0], [*((day,) for day in range(7)), *_GROUPS])
 }
+_STATES = {"on": "on", "off": "off", "开": "on", "关": "off", "送电": "on", "停电": "off"}
+_RATES = {name: rate for words in (_ENGLISH, _CHINESE) for rate, name in zip(RATES, words[1])}
+_RATES |= {str(rate): rate for rate in RATES}
 
 
 class PlanError(ValueError):
@@ -154,15 +161,20 @@ def parse(kind: str, text: str) -> list:
     return check_time_control(groups)
 
 
-def write(kind: str, document: list) -> str:
+def write(kind: str, document: list, chinese: bool = False) -> str:
     """The plain form of a plan; `parse` reads it back."""
+    days, rates, states = _CHINESE if chinese else _ENGLISH
     if kind == "tariff":
-        return " ".join(f"{at} {RATE_NAMES[rate - 1]}" for at, rate in document)
-    lines = []
-    for group in document:
-        days = _named(group["days"])
-        lines.append(" ".join([days, *(f"{at} {state}" for at, state in group["times"])]))
-    return "\n".join(lines)
+        return " ".join(f"{at} {rates[rate - 1]}" for at, rate in document)
+    return "\n".join(
+        " ".join(
+            [
+                _named(group["days"], days),
+                *(f"{at} {states[state]}" for at, state in group["times"]),
+            ]
+        )
+        for group in document
+    )
 
 
 def state_at(document: list[dict], at: datetime) -> tuple[str, datetime] | None:
@@ -177,11 +189,11 @@ def state_at(document: list[dict], at: datetime) -> tuple[str, datetime] | None:
     return None
 
 
-def _named(days: list[int]) -> str:
-    for name in ("every", "workday", "restday"):
-        if tuple(days) == _DAYS[name]:
+def _named(days: list[int], names: tuple[str, ...]) -> str:
+    for group, name in zip(_GROUPS, names[7:]):
+        if tuple(days) == group:
             return name
-    return " ".join(DAY_NAMES[day] for day in days)
+    return " ".join(names[day] for day in days)
 
 
 def _named_days(word: str) -> list[int]:

@@ -7,10 +7,10 @@
     seconds and values; about 10 bytes a reading. A reading is in one of the two, never in both.
 ``prepay_reading_electrical_data``
     Momentary electrical values, one wide row for each poll, kept for some weeks.
-``prepay_reading_daily_data``
-    Roll-up: consumption of each register and day of the site.
+``prepay_reading_daily_data``, ``prepay_reading_monthly_data``
+    Roll-ups: consumption of each register and day of the site, and its sum by month.
 
-All are partitioned by month, times are naive UTC. Readings are append-only: a trigger refuses
+All but the last are partitioned by month, times are naive UTC. Readings are append-only: a trigger refuses
 UPDATE and DELETE, old partitions are detached as a whole.
 """
 
@@ -163,6 +163,16 @@ CREATE TABLE IF NOT EXISTS prepay_reading_daily_data (
 ) PARTITION BY RANGE (day);
 CREATE TABLE IF NOT EXISTS prepay_reading_daily_default
     PARTITION OF prepay_reading_daily_data DEFAULT;
+-- Sums of the days: changed in the same statement.
+CREATE TABLE IF NOT EXISTS prepay_reading_monthly_data (
+    consumption bigint NOT NULL,
+    month date NOT NULL,
+    meter_id integer NOT NULL,
+    channel smallint NOT NULL,
+    PRIMARY KEY (month, channel, meter_id)
+);
+CREATE INDEX IF NOT EXISTS prepay_reading_monthly_data_meter_idx
+    ON prepay_reading_monthly_data (meter_id);
 -- Days of registers that have to be rolled up again.
 CREATE TABLE IF NOT EXISTS prepay_reading_dirty (
     day date NOT NULL, meter_id integer NOT NULL, channel smallint NOT NULL,
@@ -182,8 +192,8 @@ CREATE OR REPLACE FUNCTION prepay_readings(
       FROM prepay_reading_day d, unnest(d.seconds, d.lows) AS v(second, low)
      WHERE d.meter_id = p_meter AND d.channel = p_channel
        AND d.day >= p_after::date AND d.day <= p_until::date
-       AND d.day + v.second * interval '1 second' > p_after
-       AND d.day + v.second * interval '1 second' <= p_until
+       AND (d.day > p_after::date OR d.day + v.second * interval '1 second' > p_after)
+       AND (d.day < p_until::date OR d.day + v.second * interval '1 second' <= p_until)
 $$;
 """
 #: Needs the table of the model ``prepay.reading.baseline``.
@@ -219,13 +229,19 @@ def create_tables(cr) -> None:
 
 def drop_tables(cr) -> None:
     """Remove all of it, with what was archived."""
-    for view in ("prepay_reading", "prepay_reading_electrical", "prepay_reading_daily"):
+    for view in (
+        "prepay_reading",
+        "prepay_reading_electrical",
+        "prepay_reading_daily",
+        "prepay_reading_monthly",
+    ):
         cr.execute(SQL("DROP VIEW IF EXISTS %s", SQL.identifier(view)))
     for table in (
         *[kind.parent for kind in KINDS.values()],
         "prepay_reading_late",
         "prepay_reading_compaction",
         "prepay_reading_dirty",
+        "prepay_reading_monthly_data",
         *[name for _kind, name, _month, _attached in partitions(cr)],
     ):
         cr.execute(SQL("DROP TABLE IF EXISTS %s CASCADE", SQL.identifier(table)))
@@ -236,7 +252,7 @@ def drop_tables(cr) -> None:
         "prepay_reading_stream(integer, integer, timestamp, timestamp)",
         "prepay_readings(integer, integer, timestamp, timestamp)",
     ):
-        cr.execute(f"DROP FUNCTION IF EXISTS {function} CASCADE")
+        cr.execute(SQL("DROP FUNCTION IF EXISTS %s CASCADE", SQL(function)))
 
 
 def channel_code(column: SQL) -> SQL:

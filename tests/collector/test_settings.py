@@ -371,6 +371,22 @@ def test_what_is_not_released_is_read_and_not_written(site, run):
     assert site.device(RTU_UNIT)["limit_w"] == 0
 
 
+def test_a_relay_command_that_is_not_released_is_not_sent(site, run):
+    site.sql("UPDATE prepay_meter_control SET writable = false WHERE action = 'open'")
+    driver, now = site.settings.driver, site.settings._now()
+
+    async def work():
+        async with site.collector() as (_store, workers, _transaction):
+            for gateway, ask in workers.values():
+                for meter in gateway.meters.values():
+                    with pytest.raises(site.link.NoReply, match="does not release"):
+                        await driver.write_relay(meter, "open", now, ask)
+
+    site.asked = 0
+    run(work)
+    assert site.asked == 0
+
+
 def test_a_refusal_is_shown_after_a_second_try(site, run):
     site.change(password="02999999")
     row = site.wish("alarm_1", 1500)

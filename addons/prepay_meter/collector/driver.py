@@ -139,6 +139,8 @@ async def write_relay(meter: Meter, target: str, now: datetime, ask: Ask) -> Non
     control = profile.controls.get(target)
     if control is None:
         raise NoReply(Outcome.EXCEPTION, f"the profile has no control “{target}”")
+    if not control.writable:
+        raise NoReply(Outcome.EXCEPTION, f"the profile does not release the control “{target}”")
     if profile.protocol == "dlt645":
         until = None
         if profile.validity:

@@ -357,13 +357,16 @@ def device_time(
 ) -> tuple[datetime | None, int | None]:
     """When a device had the values (naive UTC), and by how many seconds its clock is wrong.
 
+    :param local: as the device tells it: aware, or naive in the time of its place
+
     A device time far from now is believed only of a device that got the time from us: then the
     values are old. Else the clock is wrong, and the time of arrival counts (None).
     """
     if local is None:
         return None, None
     now = utcnow()
-    at = local.replace(tzinfo=tz).astimezone(timezone.utc).replace(tzinfo=None)
+    aware = local if local.tzinfo is not None else local.replace(tzinfo=tz)
+    at = aware.astimezone(timezone.utc).replace(tzinfo=None)
     if abs(at - now) <= CLOCK_TOLERANCE:
         return min(at, now), round((at - now).total_seconds())
     if clock_given and now - OLDEST < at < now:

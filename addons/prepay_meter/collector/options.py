@@ -28,6 +28,10 @@ class Broker:
     tls: bool = False
     ca: str = ""
 
+    @property
+    def at(self) -> Address:
+        return self.host, self.port
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

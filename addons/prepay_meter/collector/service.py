@@ -18,6 +18,7 @@ from . import config, metrics
 from .late import LateData
 from .link import Link
 from .listener import Listener
+from .mqtt import Mqtt
 from .options import Options
 from .sink import Sink
 from .spool import Spool
@@ -32,7 +33,8 @@ RENEW_EVERY = 5.0
 FETCH_EVERY = 2.0
 #: The configuration is read anew now and then, in case a notification was lost.
 RELOAD_EVERY = 300.0
-#: Kinds of gateways that a collector connects to; the others connect to a collector.
+#: Kinds of gateways that a collector connects to, with a broker also “mqtt”; the others connect to
+#: a collector.
 REACHABLE = ["tcp_serial", "tcp_modbus"]
 CHANNELS = ("prepay_config", "prepay_command", "prepay_read", "prepay_setting", "prepay_probe")
 
@@ -66,6 +68,8 @@ class Collector:
         self.late = LateData(self.sink)
         self.workers: dict[int, GatewayWorker] = {}
         self.health_address = ""
+        self.kinds = [*REACHABLE, "mqtt"] if options.mqtt else REACHABLE
+        self.mqtt: Mqtt | None = None
         self.listeners: list[Listener] = []
         self._arrivals: list[Arrival] = []
         self._arrived = asyncio.Event()
@@ -105,6 +109,7 @@ class Collector:
                 self._fetch_work,
                 self._admit_arrivals,
                 *(listener.run for listener in self.listeners),
+                *([self.mqtt.run] if self.mqtt else []),
             )
         ]
         try:
@@ -114,6 +119,8 @@ class Collector:
             await _cancel(writing)
             for listener in self.listeners:
                 listener.close()
+            if self.mqtt is not None:
+                await self.mqtt.close()
             if runner is not None:
                 await runner.cleanup()
             try:
@@ -129,6 +136,9 @@ class Collector:
         :raises PortError: a port is taken, or not of this machine
         """
         options = self.options
+        if options.mqtt:
+            dbname = self.store.conninfo.get("dbname", "")
+            self.mqtt = Mqtt(self, options.mqtt, f"prepay-{dbname}-{self.name}")
         for kind, address in (("dtu", options.dtu), ("acrel_4g", options.acrel_4g)):
             if not address:
                 continue
@@ -171,6 +181,8 @@ class Collector:
                 event.set()
             for listener in self.listeners:
                 listener.changed()
+            if self.mqtt is not None:
+                self.mqtt.changed(set())
             async for notification in connection.notifies():
                 self._notified(notification.channel, notification.payload)
 
@@ -184,6 +196,8 @@ class Collector:
             self._reload.set()
             for listener in self.listeners:
                 listener.changed()
+            if self.mqtt is not None:
+                self.mqtt.changed(ids)
         elif channel == "prepay_command":
             self._fetch.set()
         elif channel == "prepay_read":
@@ -236,16 +250,16 @@ class Collector:
             await self._share_alone(peers)
 
     async def _share_alone(self, peers: int) -> None:
-        total = await self.store.reachable(REACHABLE)
+        total = await self.store.reachable(self.kinds)
         fair = -(-total // max(peers, 1))
-        held = [k for k, worker in self.workers.items() if worker.gateway.kind in REACHABLE]
+        held = [k for k, worker in self.workers.items() if worker.gateway.kind in self.kinds]
         if len(held) > fair + fair // 20:
             for key in held[fair:]:
                 state_id = self.workers[key].gateway.state_id
                 await self._stop(key)
                 await self.store.release(self.owner, [state_id])
         elif len(held) < fair:
-            taken = await self.store.take(self.owner, LEASE_SECONDS, REACHABLE, fair - len(held))
+            taken = await self.store.take(self.owner, LEASE_SECONDS, self.kinds, fair - len(held))
             if taken:
                 await self._load_states(taken)
 
@@ -341,16 +355,24 @@ class Collector:
         if gateway is None:
             await self._stop(key)
             await self.store.release(self.owner, [worker.gateway.state_id])
+        elif gateway.kind == worker.gateway.kind == "mqtt":
+            return  # follows by itself, with those that are not leased
         elif gateway.endpoint != worker.gateway.endpoint:
             await self._stop(key)
-            self._start(gateway)
+            if gateway.kind in self.kinds:
+                self._start(gateway)
+            else:  # it will dial in, or belongs to those that have a broker
+                await self.store.release(self.owner, [worker.gateway.state_id])
         else:
             worker.configure(gateway)
 
     def _start(self, gateway: config.Gateway) -> GatewayWorker:
         if gateway.id in self.workers:
             return self.workers[gateway.id]
-        worker = GatewayWorker(gateway, self.store, self.sink, self.late, self.may_serve)
+        if gateway.kind == "mqtt":
+            worker = self.mqtt.worker(gateway)
+        else:
+            worker = GatewayWorker(gateway, self.store, self.sink, self.late, self.may_serve)
         self.workers[gateway.id] = worker
         self._tasks[gateway.id] = asyncio.create_task(worker.run(), name=gateway.name)
         self._fetch.set()
@@ -409,6 +431,11 @@ class Collector:
             "Connections refused unheard",
             sum(each.refused for each in self.listeners),
         )
+        if self.mqtt is not None:
+            yield "mqtt_connected", "1 while the broker is connected", int(self.mqtt.connected)
+            yield "mqtt_messages_total", "Messages taken", self.mqtt.messages
+            yield "mqtt_unusable_total", "Messages that could not be used", self.mqtt.unusable
+            yield "mqtt_silence_seconds", "Time since the last message", self.mqtt.silence
         yield "polls_total", "Answered polls", sum(worker.polls for worker in workers)
         yield "misses_total", "Polls without a usable answer", sum(w.misses for w in workers)
         yield "stored_total", "Results stored", self.sink.stored_polls
@@ -435,6 +462,8 @@ class Collector:
             found.append("the leases could not be renewed")
         if self.sink.dropped:
             found.append(f"{self.sink.dropped} results could not be stored")
+        if self.mqtt is not None and self.mqtt.trouble:
+            found.append(self.mqtt.trouble)
         return found
 
 

@@ -381,8 +381,14 @@ async def _write_batch(connection: psycopg.AsyncConnection, items: list[dict]) -
 
 
 def _merged(older: tuple, newer: tuple) -> tuple:
-    """The newer state; what it does not say stays (error and the like excepted)."""
-    return (*newer[:5], *(b if b is not None else a for a, b in zip(older[5:], newer[5:])))
+    """The newer state; what it does not say stays (error and the like excepted).
+
+    A total of the past (columns 6 and 7) does not take the place of a later one.
+    """
+    merged = [*newer[:5], *(b if b is not None else a for a, b in zip(older[5:], newer[5:]))]
+    if older[6] and newer[6] and newer[6] < older[6]:
+        merged[6:8] = older[6:8]
+    return tuple(merged)
 
 
 async def _write_journal(cursor: psycopg.AsyncCursor, item: dict) -> None:

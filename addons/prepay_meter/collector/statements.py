@@ -125,6 +125,13 @@ UPDATE prepay_meter_command
    SET not_before = LOCALTIMESTAMP + make_interval(secs => %s), detail = %s, write_date = LOCALTIMESTAMP
  WHERE id = %s AND state IN ('queued', 'sent')
 """
+RELAY_SINCE = """
+SELECT s.relay_reported FROM prepay_meter_state s, prepay_meter_command c
+ WHERE s.id = %s AND c.id = %s AND s.relay_reported_at >= date_trunc('second', c.sent_at)
+"""
+REMARK = """
+UPDATE prepay_meter_command SET detail = %s, write_date = LOCALTIMESTAMP WHERE id = %s AND state = 'sent'
+"""
 #: Say that this process lives, and count those that do.
 HEARTBEAT = """
 INSERT INTO prepay_collector (name, seen_at, started_at, address, gateways)

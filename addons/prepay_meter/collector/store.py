@@ -87,6 +87,30 @@ class Store:
         """Gateways with their meters as the database has them now; all, or the given ones."""
         return await self.transaction(lambda connection: config.load(connection, gateway_ids))
 
+    async def load_kind(self, kind: str, ids: set[int] | None = None) -> dict[int, Gateway]:
+        """Active gateways of a kind of link: all, or those of the given ones."""
+
+        async def work(connection):
+            query = (
+                "SELECT id FROM prepay_gateway WHERE active AND link = %s "
+                "AND (%s::int[] IS NULL OR id = ANY(%s))"
+            )
+            chosen = None if ids is None else sorted(ids)
+            rows = await (await connection.execute(query, [kind, chosen, chosen])).fetchall()
+            return await config.load(connection, [row[0] for row in rows]) if rows else {}
+
+        return await self.transaction(work)
+
+    async def last_seen(self, state_id: int) -> datetime | None:
+        """When any collector has heard of a meter."""
+
+        async def work(connection):
+            query = "SELECT last_seen FROM prepay_meter_state WHERE id = %s"
+            row = await (await connection.execute(query, [state_id])).fetchone()
+            return row[0] if row else None
+
+        return await self.transaction(work)
+
     async def seen(self, moments: dict[int, datetime]) -> None:
         """Last signs of life by state id."""
         if moments:
@@ -302,5 +326,24 @@ class Store:
 
         async def work(connection):
             await connection.execute(sql.POSTPONE, [seconds, detail[:500], command.id])
+
+        await self.transaction(work)
+
+    async def relay_since(self, command_id: int, state_id: int) -> str | None:
+        """State of the relay, when it was reported after the command was sent."""
+
+        async def work(connection):
+            row = await (
+                await connection.execute(sql.RELAY_SINCE, [state_id, command_id])
+            ).fetchone()
+            return row[0] if row else None
+
+        return await self.transaction(work)
+
+    async def remark(self, command_id: int, detail: str) -> None:
+        """What a device said of a command."""
+
+        async def work(connection):
+            await connection.execute(sql.REMARK, [detail[:500], command_id])
 
         await self.transaction(work)

@@ -2,6 +2,8 @@
 UPDATE prepay_gateway SET active = false, host = '127.0.0.1', port = 1;
 UPDATE prepay_meter_command SET state = 'superseded' WHERE state IN ('queued', 'sent');
 UPDATE prepay_meter SET password = NULL, desired_relay = NULL;
+UPDATE prepay_meter SET trace_until = NULL WHERE trace_until IS NOT NULL;
+UPDATE prepay_meter_probe SET state = 'failed' WHERE state IN ('queued', 'running');
 UPDATE prepay_gateway_state SET lease_owner = NULL, lease_until = NULL;
 UPDATE ir_cron SET active = false
  WHERE id IN (SELECT res_id FROM ir_model_data WHERE module = 'prepay_meter' AND name = 'ir_cron_sweep');

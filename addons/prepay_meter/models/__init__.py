@@ -20,6 +20,7 @@ from . import prepay_reading_mixin
 from . import prepay_reading
 from . import prepay_reading_electrical
 from . import prepay_reading_daily
+from . import prepay_reading_monthly
 from . import prepay_reading_partition
 from . import prepay_reading_hold
 from . import prepay_reading_hold_value

@@ -86,7 +86,7 @@ class PrepayMeterCredit(models.Model):
         readonly=True,
     )
     resolution_note = fields.Char(readonly=True)
-    resolved_by_id = fields.Many2one("res.users", string="Resolved By", readonly=True)
+    resolved_by_id = fields.Many2one("res.users", readonly=True)
     resolved_at = fields.Datetime(readonly=True)
 
     _number_unique = models.UniqueIndex(
@@ -415,13 +415,6 @@ class PrepayMeterCredit(models.Model):
         )
         created._notify()
         return created
-
-    @api.model
-    def _lock_all(self):
-        """After a restore from a backup the meters are ahead: send nothing before each counter was read."""
-        meters = self.sudo().search([]).meter_id
-        meters.credit_locked = True
-        return meters
 
     def _notify(self):
         gateways = self.meter_id.gateway_id

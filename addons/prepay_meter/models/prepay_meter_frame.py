@@ -24,8 +24,8 @@ class PrepayMeterFrame(models.Model):
     at = fields.Datetime(
         string="Time", required=True, index=True, readonly=True, default=fields.Datetime.now
     )
-    clock = fields.Char(
-        string="Time (ms)", compute="_compute_clock", help="Time of day with milliseconds."
+    millisecond = fields.Integer(
+        string="ms", compute="_compute_millisecond", help="Milliseconds of the time."
     )
     direction = fields.Selection(
         [("out", "To the meter"), ("in", "From the meter"), ("note", "Note")],
@@ -37,11 +37,9 @@ class PrepayMeterFrame(models.Model):
     note = fields.Text(readonly=True)
 
     @api.depends("at")
-    @api.depends_context("tz")
-    def _compute_clock(self):
+    def _compute_millisecond(self):
         for frame in self:
-            local = fields.Datetime.context_timestamp(frame, frame.at)
-            frame.clock = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
+            frame.millisecond = frame.at.microsecond // 1000
 
     @api.depends("data")
     def _compute_size(self):
@@ -52,7 +50,7 @@ class PrepayMeterFrame(models.Model):
         """The frames, oldest first, as a text for the support of the maker. Times are UTC."""
         lines = []
         for frame in self.sorted("id"):
-            at = f"{frame.at:%Y-%m-%d %H:%M:%S}.{frame.at.microsecond // 1000:03d}"
+            at = f"{frame.at:%Y-%m-%d %H:%M:%S}.{frame.millisecond:03d}"
             who = frame.meter_id.number or frame.gateway_id.name or ""
             rest = " # ".join(part for part in (frame.data, frame.note) if part)
             lines.append(f"{at}Z {who} {ARROWS[frame.direction]} {rest}")

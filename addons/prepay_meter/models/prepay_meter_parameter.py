@@ -145,7 +145,9 @@ class PrepayMeterParameter(models.Model):
         """A value as people read it."""
         kind = self.kind
         if kind in PLANS:
-            return write(kind, document) if document else self.env._("none")
+            if not document:
+                return self.env._("none")
+            return write(kind, document, chinese=(self.env.lang or "").startswith("zh"))
         if kind == "clock":
             if not reported:
                 return self.env._("now")

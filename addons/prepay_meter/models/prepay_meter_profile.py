@@ -124,7 +124,7 @@ class PrepayMeterProfile(models.Model):
         for profile in self:
             profile.meter_count = counts.get(profile, 0)
 
-    @api.depends("control_ids.action", "point_ids.channel")
+    @api.depends("control_ids.action", "control_ids.writable", "point_ids.channel")
     @api.depends_context("lang")
     def _compute_abilities(self):
         for name, lines, key in (
@@ -134,8 +134,11 @@ class PrepayMeterProfile(models.Model):
             model = self.env[self._fields[lines].comodel_name]
             labels = dict(model._fields[key]._description_selection(self.env))
             for profile in self:
+                found = profile[lines]
+                if name == "can_do":
+                    found = found.filtered("writable")
                 # Each once, in the order of the list.
-                keys = dict.fromkeys(profile[lines].mapped(key))
+                keys = dict.fromkeys(found.mapped(key))
                 profile[name] = ", ".join(labels.get(item, "") for item in keys)
 
     @api.model_create_multi

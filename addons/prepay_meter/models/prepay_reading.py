@@ -101,7 +101,7 @@ class PrepayReading(models.Model):
                 bounds.append(fields.Datetime.to_datetime(part.value))
         for hours in WINDOWS:
             since = self._indexed(Domain("read_at", ">=", min(bounds) - timedelta(hours=hours)))
-            query = super()._search(domain & since, limit=offset + limit, bypass_access=True)
+            query = self._search(domain & since, limit=offset + limit, bypass_access=True)
             self.env.cr.execute(SQL("SELECT count(*) FROM (%s) page", query.select(SQL("1"))))
             if self.env.cr.fetchone()[0] >= offset + limit:
                 return since

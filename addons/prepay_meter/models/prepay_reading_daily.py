@@ -68,6 +68,17 @@ WITH taken AS (
      WHERE (d.first_at, d.last_at, d.first_value, d.last_value, d.consumption, d.count)
            IS DISTINCT FROM (EXCLUDED.first_at, EXCLUDED.last_at, EXCLUDED.first_value,
                              EXCLUDED.last_value, EXCLUDED.consumption, EXCLUDED.count)
+), changed AS (
+    SELECT r.meter_id, r.channel, date_trunc('month', r.day)::date AS month,
+           r.consumption - COALESCE(o.consumption, 0) AS more
+      FROM rolled r
+      LEFT JOIN prepay_reading_daily_data o
+        ON o.meter_id = r.meter_id AND o.channel = r.channel AND o.day = r.day
+     WHERE o.consumption IS DISTINCT FROM r.consumption
+), summed AS (
+    INSERT INTO prepay_reading_monthly_data AS m (meter_id, channel, month, consumption)
+    SELECT meter_id, channel, month, more FROM changed
+    ON CONFLICT (month, channel, meter_id) DO UPDATE SET consumption = m.consumption + EXCLUDED.consumption
 ), marked AS (
     INSERT INTO prepay_reading_dirty (day, meter_id, channel)
     SELECT n.day, r.meter_id, r.channel
@@ -88,7 +99,8 @@ class PrepayReadingDaily(models.Model):
 
     The use between two readings belongs to the day of the later one; roll-overs and new baselines are
     counted across. Days that got new readings, also late ones, are rolled up again as a whole, so a
-    run that stops or is repeated changes nothing. The model is a view over
+    run that stops or is repeated changes nothing; sums by month (``prepay.reading.monthly``) change
+    in the same statement. The model is a view over
     ``prepay_reading_daily_data``. Values are in Wh or litres, ``quantity`` in kWh or m³, times UTC.
     """
 

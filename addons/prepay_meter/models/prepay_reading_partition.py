@@ -390,8 +390,11 @@ class PrepayReadingPartition(models.Model):
 
     @api.model
     def _lock_readings(self):
-        """Keep everybody else out for a moment; fails when that takes too long."""
-        self.env.cr.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        """Keep everybody else out for a moment; fails when that takes too long.
+
+        Neither statement looks at data: what others commit while this one waits is still seen after.
+        """
+        self.env.cr.execute("SET LOCAL lock_timeout = %s", [LOCK_TIMEOUT])
         self.env.cr.execute("LOCK TABLE prepay_reading_data IN ACCESS EXCLUSIVE MODE")
 
     @api.model
@@ -406,7 +409,7 @@ class PrepayReadingPartition(models.Model):
                 continue
             try:
                 with self.env.cr.savepoint():
-                    self.env.cr.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                    self.env.cr.execute("SET LOCAL lock_timeout = %s", [LOCK_TIMEOUT])
                     if attached:
                         storage.detach(self.env.cr, kind, name)
                     self.env.cr.execute(SQL("DROP TABLE %s", SQL.identifier(name)))

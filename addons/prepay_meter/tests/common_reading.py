@@ -60,6 +60,14 @@ class ReadingCase(MeterCase):
         )
         return {item.day: item.consumption for item in found}
 
+    def months(self, meter, channel="energy"):
+        """Consumption by month."""
+        self.env["prepay.reading.monthly"].invalidate_model()
+        found = self.env["prepay.reading.monthly"].search(
+            [("meter_id", "=", meter.id), ("channel", "=", channel)], order="month"
+        )
+        return {item.month: item.consumption for item in found}
+
     def settle(self, name, value):
         self.env["ir.config_parameter"].sudo().set_param(name, value)
 

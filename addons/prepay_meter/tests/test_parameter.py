@@ -164,15 +164,12 @@ class TestParameterWizard(ParameterCase):
 
     def test_preview_shows_what_changes_and_how(self):
         self.parameters._request(self.meter, "overload", 2000)
-        form = self.form(kind="overload", power_w=3000)
-        lines = [(line.meter_id, line.before, line.after, line.way) for line in form.line_ids._records] \
-            if hasattr(form.line_ids, "_records") and not isinstance(form.line_ids._records[0], dict) \
-            else [(r["meter_id"], r["before"], r["after"], r["way"]) for r in form.line_ids._records]  # fmt: skip
+        wizard = self.form(kind="overload", power_w=3000).save()
         self.assertEqual(
-            lines,
+            [(line.meter_id, line.before, line.after, line.way) for line in wizard.line_ids],
             [
-                (self.meter.id, "2000 W", "3000 W", "platform"),
-                (self.other.id, False, "3000 W", "platform"),
+                (self.meter, "2000 W", "3000 W", "platform"),
+                (self.other, False, "3000 W", "platform"),
             ],
         )
 

@@ -49,14 +49,14 @@ def tariffs(draw):
     return plans.check_tariff([list(pair) for pair in zip(times, rates)])
 
 
-@given(time_controls())
-def test_plain_form_of_a_time_control_reads_back(document):
-    assert plans.parse("time_control", plans.write("time_control", document)) == document
+@given(time_controls(), st.booleans())
+def test_plain_form_of_a_time_control_reads_back(document, chinese):
+    assert plans.parse("time_control", plans.write("time_control", document, chinese)) == document
 
 
-@given(tariffs())
-def test_plain_form_of_a_tariff_reads_back(document):
-    assert plans.parse("tariff", plans.write("tariff", document)) == document
+@given(tariffs(), st.booleans())
+def test_plain_form_of_a_tariff_reads_back(document, chinese):
+    assert plans.parse("tariff", plans.write("tariff", document, chinese)) == document
 
 
 def test_chinese_words_say_the_same():
@@ -132,8 +132,8 @@ def control(encoding, size=0, scale="1", **values):
     return Control("0x0000", (), size, encoding, Decimal(scale), **values)
 
 
-@given(time_controls(), st.booleans())
-def test_time_control_survives_the_meter(document, plain):
+@given(time_controls())
+def test_time_control_survives_the_meter(document):
     plan = control("day_plan", 26)
     try:
         data = parameters.encode(plan, document)

@@ -51,18 +51,21 @@ class TestReadingDaily(ReadingCase):
         self.assertEqual(
             self.days(self.meter), {self.at(0): 500, self.at(2): 1_500, self.at(3): 1_000}
         )
+        self.assertEqual(self.months(self.meter), {self.month: 3_000})
 
     def test_repeated_runs_change_nothing(self):
         self.feed(self.meter, self.begin, range(0, 24 * 100, 100))
         self.roll_up()
         rolled = self.days(self.meter)
         self.assertEqual(sum(rolled.values()), 2_300)
+        self.assertEqual(self.months(self.meter), {self.month: 2_300})
         self.env.cr.execute("SELECT ctid, * FROM prepay_reading_daily_data")
         rows = self.env.cr.fetchall()
         self.settle("prepay_meter.rollup_until", False)
         self.roll_up()
         self.env.cr.execute("SELECT ctid, * FROM prepay_reading_daily_data")
         self.assertEqual(self.env.cr.fetchall(), rows, "not even written again")
+        self.assertEqual(self.months(self.meter), {self.month: 2_300})
 
     def test_run_in_pieces(self):
         for meter in (self.meter, self.other):
@@ -134,6 +137,24 @@ class TestReadingDaily(ReadingCase):
                     "reason": "too late",
                 }
             )
+
+    def test_months_are_the_sums_of_their_days(self):
+        start = self.local(27, 23)
+        self.feed(self.meter, start, range(0, 24 * 20 * 100, 100))
+        self.roll_up()
+        days, months = self.days(self.meter), self.months(self.meter)
+        self.assertEqual(len(months), 2)
+        for month, consumption in months.items():
+            self.assertEqual(
+                consumption,
+                sum(value for day, value in days.items() if day.replace(day=1) == month),
+            )
+        groups = (
+            self.env["prepay.reading.monthly"]
+            .with_user(self.reader)
+            ._read_group([("channel", "=", "energy")], ["building_id"], ["quantity:sum"])
+        )
+        self.assertEqual(groups, [(self.project, sum(days.values()) / 1000)])
 
     def test_month_by_building_for_users_of_the_company(self):
         self.feed(self.meter, self.begin, range(0, 24 * 28 * 100, 100))

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import openpyxl
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
@@ -20,6 +20,12 @@ from .common import MeterCase
 PLACE = ["Place", "Kind", "Code", "Time Zone", "Address", "Notes"]
 GATEWAY = ["Name", "Place", "Link", "Address", "Port", "Identity"]
 METER = ["Meter Number", "Place", "Profile", "Gateway", "Communication Address"]
+PROPERTY = settings(
+    max_examples=200,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 READING = ["Meter Number", "Channel", "Read On", "Register (kWh or m³)"]
 
 
@@ -44,6 +50,7 @@ class ImportCase(MeterCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.colleague = cls._user("colleague-t", "prepay_meter.group_admin")
         cls.env = cls.env(user=cls.admin)
 
     def wizard(self, data, **vals):
@@ -336,6 +343,11 @@ class TestSiteImport(ImportCase):
         for user in (self.reader, self.operator, self.auditor):
             with self.subTest(user.login), self.assertRaises(AccessError):
                 self.env["prepay.site.import.wizard"].with_user(user).create({})
+
+    def test_files_of_others_stay_private(self):
+        wizard = self.wizard(self.site())
+        with self.assertRaises(AccessError):
+            wizard.with_user(self.colleague).read(["data"])
 
     def test_a_thousand_meters(self):
         rows = [[f"T-{n}", "B-101", "DLT645-2007", "GW", n] for n in range(10, 1010)]
@@ -701,11 +713,13 @@ class TestCells(BaseCase):
         def _(text, *args, **kwargs):
             return text % (args or kwargs) if args or kwargs else text
 
+    @PROPERTY
     @given(st.decimals(min_value=0, max_value=10**9, places=3))
     def test_three_decimals_survive_a_float(self, number):
         cell = values.decimal(self.Words, float(number))
         self.assertEqual(values.thousandths(self.Words, cell), int(number * 1000))
 
+    @PROPERTY
     @given(st.text())
     def test_any_text_is_taken_or_refused_with_words(self, text):
         for kind in (values.text, values.identifier, values.decimal, values.whole, values.yes_no,
@@ -715,6 +729,7 @@ class TestCells(BaseCase):
             except values.Bad as error:
                 self.assertTrue(str(error))
 
+    @PROPERTY
     @given(
         st.one_of(
             st.integers(),
@@ -733,6 +748,7 @@ class TestCells(BaseCase):
             except values.Bad as error:
                 self.assertTrue(str(error))
 
+    @PROPERTY
     @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2099, 1, 1)))
     def test_written_moments_are_read(self, moment):
         moment = moment.replace(fold=0)

@@ -60,6 +60,7 @@ class TestTours(ScreenCase, HttpCase):
         while not stop.wait(0.5):
             with self.registry.cursor() as cr:
                 cr.execute(
-                    "UPDATE prepay_meter_probe SET state = 'done', result = %s, frames = %s WHERE state = 'queued'",
+                    "UPDATE prepay_meter_probe SET state = 'done', result = %s, frames = %s "
+                    "WHERE state = 'queued'",
                     [json.dumps(result), "08:00:00.001 > 68 01 00 00\n08:00:00.200 < 68 81"],
                 )

@@ -1,6 +1,6 @@
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from odoo import fields, models
+from odoo import api, fields, models
 
 
 class PrepayMeterCreditWizard(models.TransientModel):
@@ -14,9 +14,9 @@ class PrepayMeterCreditWizard(models.TransientModel):
     number = fields.Integer(related="credit_id.number")
     amount = fields.Float(related="credit_id.amount")
     before_count = fields.Integer(related="credit_id.before_count")
-    before_fen = fields.Integer(compute="_compute_seen")
+    before_fen = fields.Integer(string="Credit Before (fen)", compute="_compute_seen")
     after_count = fields.Integer(related="credit_id.after_count")
-    after_fen = fields.Integer(compute="_compute_seen")
+    after_fen = fields.Integer(string="Credit After (fen)", compute="_compute_seen")
     resolution = fields.Selection(
         [
             ("credited", "The meter has it"),
@@ -31,6 +31,7 @@ class PrepayMeterCreditWizard(models.TransientModel):
     remaining = fields.Float(string="Credit at the Meter (CNY)", required=True, digits=(16, 2))
     note = fields.Char(string="What Was Seen", required=True)
 
+    @api.depends("credit_id")
     def _compute_seen(self):
         for wizard in self:
             wizard.before_fen = wizard.credit_id.before_fen

@@ -4,7 +4,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 
 from ..models.prepay_meter_parameter import KINDS, MONEY, PLANS, POWER
-from ..plans import PlanError, parse, write
+from ..plans import PlanError, parse
 
 
 class PrepayMeterParameterWizard(models.TransientModel):
@@ -101,8 +101,8 @@ class PrepayMeterParameterWizard(models.TransientModel):
         self.switch = "on" if rows[0].desired else "off"
         self.power_w = rows[0].desired if self.kind in POWER else 0
         self.amount = rows[0].desired / 100 if self.kind in MONEY else 0
-        document = rows[0].desired_document
-        self.plan_text = write(self.kind, document) if self.kind in PLANS and document else False
+        plan = self.kind in PLANS and rows[0].desired_document
+        self.plan_text = rows[0].desired_text if plan else False
 
     def action_confirm(self):
         self.ensure_one()

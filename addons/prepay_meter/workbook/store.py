@@ -14,22 +14,17 @@ BATCH = 200
 MOST = 100
 
 
-class _TakeBack(Exception):
-    pass
-
-
 def try_out(plan):
     """Write everything and take it back; what the models refuse becomes a problem of its row."""
     if plan.problems:
         return
     # The ORM speaks through exceptions; the server's log of refused statements says nothing more.
     with mute_logger("odoo.sql_db"):
+        savepoint = plan.env.cr.savepoint()
         try:
-            with plan.env.cr.savepoint():
-                _Writer(plan, careful=True).run()
-                raise _TakeBack
-        except _TakeBack:
-            pass
+            _Writer(plan, careful=True).run()
+        finally:
+            savepoint.close(rollback=True)
     plan.env.invalidate_all(flush=False)
 
 

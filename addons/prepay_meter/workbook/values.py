@@ -124,6 +124,8 @@ def decimal(env, cell):
     """A number as Decimal, never by way of binary fractions."""
     if isinstance(cell, (bool, datetime, date, time, timedelta)):
         raise Bad(env._("This is not a number. Enter digits with a point for decimals."))
+    if isinstance(cell, (int, float)) and not abs(cell) < 10**DIGITS:
+        raise Bad(env._("This is not a number that Excel keeps exactly. Enter fewer digits."))
     if isinstance(cell, int):
         return Decimal(cell)
     if isinstance(cell, float):
@@ -186,17 +188,22 @@ def moment(env, cell):
         found = _MOMENT.fullmatch(plain) or _COMPACT.fullmatch(plain)
     else:
         found = None
-    if found:
-        part = found.groupdict()
-        try:
-            return datetime(  # noqa: DTZ001 - the caller knows the zone of the place
-                *(int(part.get(name) or 0) for name in ("year", "month", "day")),
-                *(int(part.get(name) or 0) for name in ("hour", "minute", "second")),
-                int((part.get("part") or "0").ljust(6, "0")),
-            )
-        except ValueError:
-            pass
+    result = found and _built(found.groupdict())
+    if result:
+        return result
     raise Bad(env._("Enter a date as year-month-day, with the time if needed: 2026-03-01 08:00."))
+
+
+def _built(part):
+    """The moment of the parts of a text; None when there is no such day or time."""
+    numbers = [
+        int(part.get(name) or 0) for name in ("year", "month", "day", "hour", "minute", "second")
+    ]
+    micro = int((part.get("part") or "0").ljust(6, "0"))
+    try:
+        return datetime(*numbers, micro)  # noqa: DTZ001 - the caller knows the zone of the place
+    except ValueError:
+        return None
 
 
 def _refuse_error(env, cell):
