@@ -31,6 +31,8 @@ READ_BACKS = 4
 RETRY_AFTER = (1, 2, 5, 10, 30, 60)
 #: A relay command must be on the wire this soon after its intent was committed (S-07).
 FRESH_SECONDS = 5.0
+#: Longest run of a scheduled sweep on one gateway.
+RUN_SECONDS = 240.0
 #: Events that a good poll clears.
 COMMUNICATION = frozenset(
     {"timeout", "crc", "wrong_unit", "unknown_address", "exception", "malformed", "offline"}
@@ -200,9 +202,14 @@ class GatewayWorker:
             self.link.close()
 
     async def run_due(self) -> None:
-        """Do what waits now and what is due now, then return."""
+        """Do what waits now and what is due now, then return.
+
+        A first value is read twice before it counts, so what it asks for belongs to this run.
+        """
         until = self._loop.time()
-        while self.waiting or self.schedule.next(until)[0] is not None:
+        while (
+            self.waiting or self._soon or self.schedule.next(until)[0] is not None
+        ) and self._loop.time() < until + RUN_SECONDS:
             await self.step()
 
     async def step(self) -> None:
@@ -288,10 +295,10 @@ class GatewayWorker:
         if meter.id in self.gateway.meters and meter.id not in self.schedule:
             self.schedule.polled(meter, ended, time.time())
             if meter.id in self._soon:
-                self._soon.discard(meter.id)
                 self.schedule.add(meter, ended + 1.1)
 
     def _missed(self, meter: Meter, error: NoReply) -> None:
+        self._soon.discard(meter.id)
         meter.missed += 1
         offline = meter.missed >= MISSES_UNTIL_OFFLINE or not meter.ever_seen
         kind, detail = error.outcome.value, error.detail
@@ -324,6 +331,7 @@ class GatewayWorker:
         if verdict.lookup:
             self.late.add(meter, registers, at, done)
             return
+        self._soon.discard(meter.id)
         if verdict.confirm:
             self.schedule_soon(meter)
         events, over = verdict.events, verdict.over
