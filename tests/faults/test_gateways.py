@@ -117,7 +117,9 @@ def test_one_bad_meter_of_64(tmp_path):
     try:
         # Every second gateway speaks Modbus: one good line and three with a bad meter.
         lines = {
-            kind: [meter for meter in plant.meters if meter.gateway == plant.gateway_ids[2 * number]]
+            kind: [
+                meter for meter in plant.meters if meter.gateway == plant.gateway_ids[2 * number]
+            ]
             for number, kind in enumerate(kinds)
         }
         for kind, faults in SPOILERS.items():

@@ -151,7 +151,9 @@ class Stack:
     def connect_gateways(self) -> None:
         """The administrator enters the simulated gateways' ports, and archives the others."""
         admin = self.user("admin")
-        others = admin.find("prepay.gateway", [["name", "not in", list(self.simulator.ports)]], ["id"])
+        others = admin.find(
+            "prepay.gateway", [["name", "not in", list(self.simulator.ports)]], ["id"]
+        )
         admin.call("prepay.gateway", "write", [row["id"] for row in others], {"active": False})
         for name, port in self.simulator.ports.items():
             gateway = admin.one("prepay.gateway", [["name", "=", name]], ["id"])

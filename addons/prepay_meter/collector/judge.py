@@ -168,6 +168,18 @@ def judge_power(meter: Meter, result: PollResult) -> tuple[list[Event], frozense
     return events, LOAD - {event.kind for event in events}
 
 
+def judge_battery(
+    meter: Meter, result: PollResult, over: frozenset[str]
+) -> tuple[list[Event], frozenset[str]]:
+    """The event of a low battery, for meters that tell; ``over`` with its end when it is good."""
+    low = result.values.get("battery_low")
+    if low is None:
+        return [], over
+    if not low:
+        return [], over | {"low_battery"}
+    return [Event("low_battery", "the meter reports a low battery", meter_id=meter.id)], over
+
+
 def drift(meter: Meter, result: PollResult, now: datetime) -> list[Event]:
     """Clock of the meter minus true time, when it was read (``result.values["drift"]``, seconds)."""
     clock = result.values.pop("clock", None)

@@ -15,7 +15,7 @@ from ..channels import REGISTERS
 from ..protocols.errors import Outcome
 from . import driver, plan, settings
 from .config import Gateway, Meter, Profile
-from .judge import drift, judge, judge_power, limits
+from .judge import drift, judge, judge_battery, judge_power, limits
 from .late import LateData
 from .link import GatewayOffline, Link, ModbusTcpLink, NoReply, SerialLink, Stale
 from .results import Event, PollResult, utcnow
@@ -114,12 +114,14 @@ class GatewayWorker:
                 continue
             fresh.missed = known.missed
             fresh.ever_seen = fresh.ever_seen or known.ever_seen
-            if known.last_at and fresh.last_at and known.last_at > fresh.last_at:
+            # A person entered a newer reading, or began the register anew: the memory is out of date.
+            newer = fresh.last_at and (not known.last_at or fresh.last_at > known.last_at)
+            if known.baseline_at == fresh.baseline_at and not newer:
                 fresh.last_at, fresh.last_value = known.last_at, known.last_value
-            if known.profile.id == fresh.profile.id and known.baseline_at == fresh.baseline_at:
-                fresh.quality, fresh.load = known.quality, known.load
-                if fresh.quality is not None:
-                    fresh.quality.limits = limits(fresh)
+                if known.profile.id == fresh.profile.id:
+                    fresh.quality, fresh.load = known.quality, known.load
+                    if fresh.quality is not None:
+                        fresh.quality.limits = limits(fresh)
             fresh.open_events |= known.open_events
             if known.interval != fresh.interval:
                 self.schedule.remove(meter_id)
@@ -341,6 +343,9 @@ class GatewayWorker:
                 events = events + drift(meter, result, now)
             loads, calm = judge_power(meter, result)
             events, over = events + loads, over | calm
+            if "battery_low" in found:
+                batteries, over = judge_battery(meter, result, over)
+                events = events + batteries
         if uncertain:
             result.values |= uncertain
         closing = raised = frozenset()
