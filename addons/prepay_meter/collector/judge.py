@@ -110,7 +110,7 @@ def judge(
             if doubt is not None:
                 doubts = (doubt,)
     if doubts:
-        return _held(meter, result, billed, registers[billed], doubts)
+        return _held(meter, result, billed, registers, doubts)
     history.take(found, power)
     if not found.accept:
         return Verdict(_events(meter, found.notes), confirm=found.confirm)
@@ -125,7 +125,7 @@ def judge(
     return Verdict(events, QUALITY - {event.kind for event in events})
 
 
-def _held(meter, result, channel, value, doubts) -> Verdict:
+def _held(meter, result, channel, registers, doubts) -> Verdict:
     """One doubtful register puts the whole answer in doubt."""
     history = meter.quality.history
     for doubt in doubts:
@@ -137,8 +137,10 @@ def _held(meter, result, channel, value, doubts) -> Verdict:
                 "at": result.at,
                 "previous_at": history.at,
                 "previous_value": history.value,
-                "value": value,
+                "value": registers[channel],
                 "detail": doubt.detail,
+                "channels": list(registers),
+                "values": list(registers.values()),
             }
         )
     return Verdict(
