@@ -588,22 +588,26 @@ def test_access_list_of_the_example(tmp_path):
         meters = place.meters(gateways, 1, place.profile_id("MQTT"), 5)
         password = {"PREPAY_MQTT_PASSWORD": "secret of collector"}
         place.process = place.serve(mqtt_user="collector", env=password)
-        ours = device("GW-A", "prepay/v1/GW-A/down", "prepay/v1/GW-B/down", "#")
+        ours = device("GW-A", "prepay/v1/GW-A/down")
+        spy = Device(
+            broker, "spy", "#", "prepay/v1/GW-B/down", user="GW-A", password="secret of GW-A"
+        )  # fmt: skip
         theirs = device("GW-B", "prepay/v1/GW-B/down")
         for age, sender, gateway, energy in (
             (30, ours, "GW-A", 1000), (20, ours, "GW-A", 1000),
-            (15, ours, "GW-B", 666), (14, ours, "GW-B", 666),
+            (15, spy, "GW-B", 666), (14, spy, "GW-B", 666),
             (10, theirs, "GW-B", 2000), (5, theirs, "GW-B", 2000),
         ):  # fmt: skip
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age))
             reading = {"meter": "1", "time": at, "values": {"energy": energy}}
-            sender.send(f"prepay/v1/{gateway}/up", reading)
+            # The broker hangs up on the spy.
+            sender.send(f"prepay/v1/{gateway}/up", reading, wait=sender is not spy)
         place.wait_reading(meters[0], 1000)
         place.wait_reading(meters[1], 2000)
         assert {row["value"] for row in place.readings(meters[1])} == {2000}
         place.wish(meters[1], "open")
         wait_for(lambda: theirs.heard, 10, "command heard by the device it is for")
-        assert ours.heard == []
+        assert ours.heard == [] and spy.heard == []
         # A wrong password is named, and does not end the collector.
         processes.stop(place.process)
         process = place.start_collector(
@@ -612,8 +616,8 @@ def test_access_list_of_the_example(tmp_path):
         )  # fmt: skip
         wait_for(lambda: "refuses" in place.log_of(process), 20, "named")
         assert process.poll() is None
-        ours.close()
-        theirs.close()
+        for each in (ours, theirs, spy):
+            each.close()
     finally:
         place.close()
         broker.stop()

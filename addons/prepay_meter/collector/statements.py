@@ -127,7 +127,7 @@ UPDATE prepay_meter_command
 """
 RELAY_SINCE = """
 SELECT s.relay_reported FROM prepay_meter_state s, prepay_meter_command c
- WHERE s.id = %s AND c.id = %s AND s.relay_reported_at >= date_trunc('second', c.sent_at)
+ WHERE s.id = %s AND c.id = %s AND s.relay_reported_at >= c.sent_at
 """
 REMARK = """
 UPDATE prepay_meter_command SET detail = %s, write_date = LOCALTIMESTAMP WHERE id = %s AND state = 'sent'
