@@ -123,10 +123,16 @@ def measure(site, devices, process, log) -> tuple[float, float, float]:
         assert process.poll() is None, log.read_text()[-3000:]
         return devices.stats()["connections"] == devices.links
 
-    nothing = stored(site)
     wait_for(all_connected, 90, "all links connected")
-    wait_for(lambda: stored(site) >= nothing + devices.links, 60, "first readings stored", 0.5)
-    time.sleep(3)  # the storm of connecting is over
+    counts = [stored(site)]
+
+    def flowing() -> bool:
+        """Each of three times two seconds brought readings: the storm of starting is over."""
+        counts.append(stored(site))
+        latest = counts[-4:]
+        return len(latest) == 4 and all(b > a for a, b in zip(latest, latest[1:]))
+
+    wait_for(flowing, 240, "readings flow into the database", pause=2)
     before, watch = stored(site), Watch(process)
     time.sleep(WINDOW_S)
     load, polls = watch.load(), stored(site) - before

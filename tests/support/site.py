@@ -83,7 +83,8 @@ class Site:
         assert not unknown, f"{table} has no columns {unknown}"
         query = sql.SQL(
             "INSERT INTO {table} ({names}) SELECT {values} FROM (SELECT * FROM {table} WHERE {where}"
-            " ORDER BY id LIMIT 1) t, generate_series(1, {count}) i ORDER BY i RETURNING id"
+            " ORDER BY id LIMIT 1) t, generate_series(1, {count}) numbers(i) ORDER BY numbers.i"
+            " RETURNING id"
         ).format(
             table=sql.Identifier(table),
             names=sql.SQL(", ").join(map(sql.Identifier, columns)),

@@ -97,6 +97,8 @@ class DialInLink(Link):
         return self.peer.rpartition(":")[0]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # asyncio expects nothing.
+        # pylint: disable-next=missing-return
         super().connection_made(transport)
         if self.listener.accepted(self):
             patience = self.listener.registration_seconds
