@@ -5,6 +5,8 @@ the journal and dropped. The newest link of an identity is the one that lives: b
 one is usually half open. Two devices that take the link from one another are an alarm.
 """
 
+# The rules are for models: protocols of asyncio return nothing.
+# pylint: disable=missing-return,super-method-mismatch
 from __future__ import annotations
 
 import asyncio
@@ -97,8 +99,6 @@ class DialInLink(Link):
         return self.peer.rpartition(":")[0]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # asyncio expects nothing.
-        # pylint: disable-next=missing-return
         super().connection_made(transport)
         if self.listener.accepted(self):
             patience = self.listener.registration_seconds
