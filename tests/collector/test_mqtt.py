@@ -529,14 +529,33 @@ def test_two_collectors_share_the_messages(place):
         place.wait_reading(meter, 1030)
     taken = requests.get(place.health, timeout=5).json()["mqtt_messages_total"]
     assert taken > 5, "the second collector took its part"
-    # One dies: the other takes its gateways over, and its messages are not lost.
+    # One dies and does not come back: the other takes its gateways over, and the messages that
+    # the broker keeps for it.
     other.kill()
     other.wait()
+    time.sleep(1.1)
     for device, _gateway, _meter in devices:
         device.energy += 10
         device.report()
+    time.sleep(1)
+    waiting = [meter for *_device, meter in devices if place.state(meter)["last_value"] != 1040]
+    assert waiting, "the broker keeps a part for the one that died"
+    place.rows_changed(
+        "UPDATE prepay_collector_session SET seen_at = seen_at - interval '1 hour'"
+        " WHERE name LIKE '%%-two'"
+    )
+    for *_device, meter in devices:
+        place.wait_reading(meter, 1040, 40)
+    wait_for(
+        lambda: not place.rows("SELECT 1 FROM prepay_collector_session WHERE name LIKE '%%-two'"),
+        30, "session ended",
+    )  # fmt: skip
     for device, _gateway, meter in devices:
         place.confirmed(place.wish(meter, "closed"), 60)
+        time.sleep(1.1)
+        device.energy += 10
+        device.report()
+        place.wait_reading(meter, 1050)
         device.close()
 
 
