@@ -1,6 +1,7 @@
 """Devices that dial in to the running collector: DTUs and Acrel 4G meters, hand-written."""
 
 import socket
+import subprocess
 import threading
 import time
 from datetime import timezone
@@ -479,3 +480,46 @@ def test_500_links_at_once(site):
     assert not any(meter.closed.is_set() for meter in meters)
     for meter in meters:
         meter.hang_up()
+
+
+# --- options ---
+
+
+def start(site, *options, section=""):
+    """Output of a collector that cannot start."""
+    config = site.stack.folder / "bad.conf"
+    config.write_text(site.stack.config.read_text() + section)
+    command = site.stack.database.odoo(config, "prepay_collector", *options)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1, ended.stderr
+    return ended.stderr.strip().splitlines()[-1]
+
+
+def test_option_that_is_no_address(site):
+    assert "dtu-listen: “nonsense” is not HOST:PORT" in start(site, "--dtu-listen", "nonsense")
+
+
+def test_port_that_is_taken(site):
+    said = start(site, "--name", "other", "--acrel-listen", f"127.0.0.1:{site.ports.acrel}")
+    assert f"cannot listen on 127.0.0.1:{site.ports.acrel}" in said
+
+
+def test_section_of_the_configuration_file(site):
+    taken = f"127.0.0.1:{site.ports.dtu}"
+    said = start(site, section=f"[prepay_collector]\nname = other\ndtu_listen = {taken}\n")
+    assert f"cannot listen on {taken}" in said
+
+
+def test_unknown_option_in_the_configuration_file(site):
+    said = start(site, section="[prepay_collector]\nlisten = 1\n")
+    assert "unknown option “listen”" in said and "dtu-listen" in said
+
+
+def test_secret_that_cannot_be_read(site):
+    said = start(site, "--mqtt", "127.0.0.1:1", "--mqtt-password-file", "/nonexistent")
+    assert "mqtt-password-file" in said
+
+
+def test_authorities_that_cannot_be_read(site):
+    said = start(site, "--name", "x", "--mqtt", "127.0.0.1:1", "--mqtt-tls", "--mqtt-ca", "/none")
+    assert "mqtt-ca" in said

@@ -529,14 +529,33 @@ def test_two_collectors_share_the_messages(place):
         place.wait_reading(meter, 1030)
     taken = requests.get(place.health, timeout=5).json()["mqtt_messages_total"]
     assert taken > 5, "the second collector took its part"
-    # One dies: the other takes its gateways over, and its messages are not lost.
+    # One dies and does not come back: the other takes its gateways over, and the messages that
+    # the broker keeps for it.
     other.kill()
     other.wait()
+    time.sleep(1.1)
     for device, _gateway, _meter in devices:
         device.energy += 10
         device.report()
+    time.sleep(1)
+    waiting = [meter for *_device, meter in devices if place.state(meter)["last_value"] != 1040]
+    assert waiting, "the broker keeps a part for the one that died"
+    place.rows_changed(
+        "UPDATE prepay_collector_session SET seen_at = seen_at - interval '1 hour'"
+        " WHERE name LIKE '%%-two'"
+    )
+    for *_device, meter in devices:
+        place.wait_reading(meter, 1040, 40)
+    wait_for(
+        lambda: not place.rows("SELECT 1 FROM prepay_collector_session WHERE name LIKE '%%-two'"),
+        30, "session ended",
+    )  # fmt: skip
     for device, _gateway, meter in devices:
         place.confirmed(place.wish(meter, "closed"), 60)
+        time.sleep(1.1)
+        device.energy += 10
+        device.report()
+        place.wait_reading(meter, 1050)
         device.close()
 
 
@@ -588,22 +607,26 @@ def test_access_list_of_the_example(tmp_path):
         meters = place.meters(gateways, 1, place.profile_id("MQTT"), 5)
         password = {"PREPAY_MQTT_PASSWORD": "secret of collector"}
         place.process = place.serve(mqtt_user="collector", env=password)
-        ours = device("GW-A", "prepay/v1/GW-A/down", "prepay/v1/GW-B/down", "#")
+        ours = device("GW-A", "prepay/v1/GW-A/down")
+        spy = Device(
+            broker, "spy", "#", "prepay/v1/GW-B/down", user="GW-A", password="secret of GW-A"
+        )  # fmt: skip
         theirs = device("GW-B", "prepay/v1/GW-B/down")
         for age, sender, gateway, energy in (
             (30, ours, "GW-A", 1000), (20, ours, "GW-A", 1000),
-            (15, ours, "GW-B", 666), (14, ours, "GW-B", 666),
+            (15, spy, "GW-B", 666), (14, spy, "GW-B", 666),
             (10, theirs, "GW-B", 2000), (5, theirs, "GW-B", 2000),
         ):  # fmt: skip
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age))
             reading = {"meter": "1", "time": at, "values": {"energy": energy}}
-            sender.send(f"prepay/v1/{gateway}/up", reading)
+            # The broker hangs up on the spy.
+            sender.send(f"prepay/v1/{gateway}/up", reading, wait=sender is not spy)
         place.wait_reading(meters[0], 1000)
         place.wait_reading(meters[1], 2000)
         assert {row["value"] for row in place.readings(meters[1])} == {2000}
         place.wish(meters[1], "open")
         wait_for(lambda: theirs.heard, 10, "command heard by the device it is for")
-        assert ours.heard == []
+        assert ours.heard == [] and spy.heard == []
         # A wrong password is named, and does not end the collector.
         processes.stop(place.process)
         process = place.start_collector(
@@ -612,8 +635,8 @@ def test_access_list_of_the_example(tmp_path):
         )  # fmt: skip
         wait_for(lambda: "refuses" in place.log_of(process), 20, "named")
         assert process.poll() is None
-        ours.close()
-        theirs.close()
+        for each in (ours, theirs, spy):
+            each.close()
     finally:
         place.close()
         broker.stop()

@@ -316,6 +316,12 @@ class MqttWorker(GatewayWorker):
         if waiting is not None and meter is not None:
             await self.confirm(waiting[0].command, meter, *proof)
 
+    async def confirm(
+        self, command: Command, meter: Meter, proof: str, power_w: int | None
+    ) -> None:
+        self.in_full.discard(meter.id)  # the report that was asked for has come
+        await super().confirm(command, meter, proof, power_w)
+
     async def _read_back(self, job: ReadBack) -> None:
         command = job.command
         if command.id not in self.executing:

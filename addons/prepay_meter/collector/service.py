@@ -138,8 +138,7 @@ class Collector:
         """
         options = self.options
         if options.mqtt:
-            dbname = self.store.conninfo.get("dbname", "")
-            self.mqtt = Mqtt(self, options.mqtt, f"prepay-{dbname}-{self.name}")
+            self.mqtt = Mqtt(self, options.mqtt, self.name)
         for kind, address in (("dtu", options.dtu), ("acrel_4g", options.acrel_4g)):
             if not address:
                 continue

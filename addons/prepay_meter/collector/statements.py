@@ -132,9 +132,20 @@ UPDATE prepay_meter_command
    SET not_before = LOCALTIMESTAMP + make_interval(secs => %s), detail = %s, write_date = LOCALTIMESTAMP
  WHERE id = %s AND state IN ('queued', 'sent')
 """
+SESSION_USED = """
+INSERT INTO prepay_collector_session (name, seen_at) VALUES (%s, LOCALTIMESTAMP)
+ON CONFLICT (name) DO UPDATE SET seen_at = LOCALTIMESTAMP
+"""
+SESSION_ORPHAN = """
+UPDATE prepay_collector_session SET seen_at = LOCALTIMESTAMP
+ WHERE name = (SELECT name FROM prepay_collector_session
+                WHERE seen_at < LOCALTIMESTAMP - make_interval(secs => %s)
+                ORDER BY seen_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING name
+"""
 RELAY_SINCE = """
 SELECT s.relay_reported FROM prepay_meter_state s, prepay_meter_command c
- WHERE s.id = %s AND c.id = %s AND s.relay_reported_at >= date_trunc('second', c.sent_at)
+ WHERE s.id = %s AND c.id = %s AND s.relay_reported_at >= c.sent_at
 """
 REMARK = """
 UPDATE prepay_meter_command SET detail = %s, write_date = LOCALTIMESTAMP WHERE id = %s AND state = 'sent'

@@ -225,6 +225,25 @@ class Store:
 
         await self.transaction(work)
 
+    async def broker_sessions(self, name: str, seconds: int) -> str | None:
+        """Say that a session at the broker is in use; return one that nobody has used for so long.
+
+        The one returned counts as used from now on: only one collector empties it.
+        """
+
+        async def work(connection):
+            await connection.execute(sql.SESSION_USED, [name])
+            row = await (await connection.execute(sql.SESSION_ORPHAN, [seconds])).fetchone()
+            return row[0] if row else None
+
+        return await self.transaction(work)
+
+    async def forget_session(self, name: str) -> None:
+        async def work(connection):
+            await connection.execute("DELETE FROM prepay_collector_session WHERE name = %s", [name])
+
+        await self.transaction(work)
+
     async def release(self, owner: str, state_ids: list[int] | None = None) -> None:
         """Give leases back: some, or all at the end."""
 

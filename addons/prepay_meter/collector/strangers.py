@@ -43,7 +43,7 @@ class Budget:
         return max(0.0, spent - (now - at) / self._refill)
 
     def allows(self, address: str, now: float) -> bool:
-        return self._level(address, now) < self._burst
+        return self._level(address, now) + 1 <= self._burst
 
     def spend(self, address: str, now: float) -> None:
         if len(self._spent) >= MAX_TOLD:

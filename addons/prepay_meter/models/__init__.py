@@ -3,6 +3,7 @@ from . import prepay_location
 from . import prepay_gateway_state
 from . import prepay_gateway
 from . import prepay_collector
+from . import prepay_collector_session
 from . import prepay_meter_profile
 from . import prepay_meter_point
 from . import prepay_meter_control
