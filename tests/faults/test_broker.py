@@ -1,6 +1,7 @@
 """Messages of a broker while collectors die: every reading arrives, none twice, none under another meter.
 
-F24 (the broker's own death is tested with the collector's MQTT part), F22 copies, F35 days of the past newest first.
+F24 (the death of the broker is tested beside the collector's MQTT part), F22 copies, F35 days of the past
+newest first.
 """
 
 import json

@@ -100,6 +100,8 @@ CLOCKS = {
     "of 2000": -820_000_000,
 }
 
+NOTED = "SELECT 1 FROM prepay_meter_event WHERE kind = 'clock_drift' AND meter_id = %s"
+
 
 def test_clocks(plant):
     """F34, R-06: whatever the clock of the meter says, what is polled has the time of the collector."""
@@ -116,8 +118,7 @@ def test_clocks(plant):
         )
         end = plant.site.one("SELECT LOCALTIMESTAMP")
         assert all(row["read_at"] <= end for row in plant.site.readings(meter.id))
-        noted = "SELECT 1 FROM prepay_meter_event WHERE kind = 'clock_drift' AND meter_id = %s"
         wait_for(
-            lambda m=meter: plant.site.rows(noted, m.id), 30, f"the clock of {meter.key} is noted"
+            lambda m=meter: plant.site.rows(NOTED, m.id), 30, f"the clock of {meter.key} is noted"
         )
         assert plant.site.state(meter.id)["clock_drift_s"]
