@@ -149,8 +149,12 @@ class Stack:
         return self._users[login]
 
     def connect_gateways(self) -> None:
-        """The administrator enters the simulated gateways' ports."""
+        """The administrator enters the simulated gateways' ports, and archives the others."""
         admin = self.user("admin")
+        others = admin.find(
+            "prepay.gateway", [["name", "not in", list(self.simulator.ports)]], ["id"]
+        )
+        admin.call("prepay.gateway", "write", [row["id"] for row in others], {"active": False})
         for name, port in self.simulator.ports.items():
             gateway = admin.one("prepay.gateway", [["name", "=", name]], ["id"])
             values = {"host": "127.0.0.1", "port": port, "timeout_ms": 400}

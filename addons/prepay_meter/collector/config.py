@@ -147,12 +147,14 @@ _POINTS = (
 _CONTROLS = "SELECT * FROM prepay_meter_control WHERE profile_id = ANY(%s)"
 _METERS = """
 SELECT m.id, m.state_id, m.number, m.address, m.profile_id, m.gateway_id, m.poll_minutes, m.password,
-       m.desired_relay, m.trace_until, m.overload_w, m.malicious_step_w, m.verified_until, l.tz,
+       m.desired_relay, m.trace_until, m.overload_w, m.malicious_step_w, m.verified_until, b.baseline_at, l.tz,
        s.last_value, s.last_read_at, s.missed_polls, s.last_seen,
        ARRAY(SELECT kind FROM prepay_meter_event e WHERE e.meter_id = m.id AND e.cleared_at IS NULL) AS events
   FROM prepay_meter m
   JOIN prepay_meter_state s ON s.id = m.state_id
   JOIN prepay_location l ON l.id = m.location_id
+  LEFT JOIN (SELECT meter_id, max(create_date) AS baseline_at FROM prepay_reading_baseline GROUP BY meter_id) b
+    ON b.meter_id = m.id
  WHERE m.active AND m.gateway_id = ANY(%s) ORDER BY m.id
 """
 _NOTHING: frozenset[str] = frozenset()
@@ -203,6 +205,7 @@ async def load(
             overload_w=row["overload_w"] or 0,
             malicious_step_w=row["malicious_step_w"] or 0,
             verified_until=row["verified_until"],
+            baseline_at=row["baseline_at"],
         )
     return gateways
 

@@ -110,7 +110,7 @@ def judge(
             if doubt is not None:
                 doubts = (doubt,)
     if doubts:
-        return _held(meter, result, billed, registers[billed], doubts)
+        return _held(meter, result, billed, registers, doubts)
     history.take(found, power)
     if not found.accept:
         return Verdict(_events(meter, found.notes), confirm=found.confirm)
@@ -125,7 +125,7 @@ def judge(
     return Verdict(events, QUALITY - {event.kind for event in events})
 
 
-def _held(meter, result, channel, value, doubts) -> Verdict:
+def _held(meter, result, channel, registers, doubts) -> Verdict:
     """One doubtful register puts the whole answer in doubt."""
     history = meter.quality.history
     for doubt in doubts:
@@ -137,8 +137,10 @@ def _held(meter, result, channel, value, doubts) -> Verdict:
                 "at": result.at,
                 "previous_at": history.at,
                 "previous_value": history.value,
-                "value": value,
+                "value": registers[channel],
                 "detail": doubt.detail,
+                "channels": list(registers),
+                "values": list(registers.values()),
             }
         )
     return Verdict(
@@ -166,6 +168,18 @@ def judge_power(meter: Meter, result: PollResult) -> tuple[list[Event], frozense
     found = judge_load(before, sample, meter.overload_w, meter.malicious_step_w)
     events = [Event(f.kind, f.detail, meter_id=meter.id, severity="alarm") for f in found]
     return events, LOAD - {event.kind for event in events}
+
+
+def judge_battery(
+    meter: Meter, result: PollResult, over: frozenset[str]
+) -> tuple[list[Event], frozenset[str]]:
+    """The event of a low battery, for meters that tell; ``over`` with its end when it is good."""
+    low = result.values.get("battery_low")
+    if low is None:
+        return [], over
+    if not low:
+        return [], over | {"low_battery"}
+    return [Event("low_battery", "the meter reports a low battery", meter_id=meter.id)], over
 
 
 def drift(meter: Meter, result: PollResult, now: datetime) -> list[Event]:

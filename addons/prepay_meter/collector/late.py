@@ -21,23 +21,25 @@ from .sink import Sink
 BATCH = 20_000
 GATHER_SECONDS = 0.2
 
+#: Of a new baseline the old register's end is the neighbour after, the new one's start before.
 _NEIGHBOURS = """
-SELECT v.meter_id, b.read_at, b.value, a.read_at, a.value
-  FROM unnest(%s::int[], %s::smallint[], %s::timestamp[], %s::timestamp[])
+SELECT v.meter_id, b.read_at, b.next_value, a.read_at, a.value
+  FROM unnest(%s::int[], %s::int[], %s::timestamp[], %s::timestamp[])
        AS v(meter_id, channel, first, last)
-  LEFT JOIN LATERAL (SELECT read_at, value FROM prepay_reading_data d
-                      WHERE d.meter_id = v.meter_id AND d.channel = v.channel AND d.read_at < v.first
-                      ORDER BY d.read_at DESC LIMIT 1) b ON true
-  LEFT JOIN LATERAL (SELECT read_at, value FROM prepay_reading_data d
-                      WHERE d.meter_id = v.meter_id AND d.channel = v.channel AND d.read_at > v.last
-                      ORDER BY d.read_at LIMIT 1) a ON true
+  LEFT JOIN LATERAL (SELECT read_at, next_value
+                       FROM prepay_reading_stream(v.meter_id, v.channel, v.first - make_interval(days => 60),
+                                                  v.first - interval '1 s')
+                      ORDER BY read_at DESC LIMIT 1) b ON true
+  LEFT JOIN LATERAL (SELECT read_at, value
+                       FROM prepay_reading_stream(v.meter_id, v.channel, v.last,
+                                                  v.last + make_interval(days => 60))
+                      ORDER BY read_at LIMIT 1) a ON true
 """
 _BETWEEN = """
-SELECT d.meter_id, d.read_at, d.value
-  FROM prepay_reading_data d
-  JOIN unnest(%s::int[], %s::smallint[], %s::timestamp[], %s::timestamp[])
-       AS v(meter_id, channel, first, last)
-    ON d.meter_id = v.meter_id AND d.channel = v.channel AND d.read_at BETWEEN v.first AND v.last
+SELECT v.meter_id, d.read_at, d.value
+  FROM unnest(%s::int[], %s::int[], %s::timestamp[], %s::timestamp[])
+       AS v(meter_id, channel, first, last),
+       LATERAL prepay_readings(v.meter_id, v.channel, v.first - interval '1 s', v.last) d
 """
 
 
@@ -136,7 +138,7 @@ class LateData:
         value = registers[billed]
         if value != stored_value:
             detail = f"{value} and {stored_value} for the same moment"
-            result.held.append(_hold(meter, billed, "conflict", at, value, detail))
+            result.held.append(_hold(meter, billed, "conflict", at, registers, detail))
         self.sink.put(result, done=done)
 
     def _judge_run(self, meter, billed, run, stored, place, now) -> None:
@@ -163,14 +165,13 @@ class LateData:
             if found.accept and registers[billed] == found.value:
                 result.readings = [(REGISTERS[code], value) for code, value in registers.items()]
             for doubt in found.doubts:
-                result.held.append(
-                    _hold(meter, billed, doubt.rule, at, registers[billed], doubt.detail)
-                )
+                result.held.append(_hold(meter, billed, doubt.rule, at, registers, doubt.detail))
             self.sink.put(result, done=done)
 
 
-def _hold(meter: Meter, channel: str, rule: str, at: datetime, value: int, detail: str) -> dict:
+def _hold(meter, channel: str, rule: str, at: datetime, registers: dict, detail: str) -> dict:
     return {
         "meter_id": meter.id, "channel": channel, "rule": rule, "at": at, "previous_at": meter.last_at,
-        "previous_value": meter.last_value, "value": value, "detail": detail,
+        "previous_value": meter.last_value, "value": registers[channel], "detail": detail,
+        "channels": list(registers), "values": list(registers.values()),
     }  # fmt: skip

@@ -5,6 +5,8 @@ the journal and dropped. The newest link of an identity is the one that lives: b
 one is usually half open. Two devices that take the link from one another are an alarm.
 """
 
+# The rules are for models: protocols of asyncio return nothing.
+# pylint: disable=missing-return,super-method-mismatch
 from __future__ import annotations
 
 import asyncio
@@ -13,6 +15,7 @@ import logging
 import socket
 from collections import deque
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -365,13 +368,19 @@ def device_time(
     if local is None:
         return None, None
     now = utcnow()
-    aware = local if local.tzinfo is not None else local.replace(tzinfo=tz)
-    at = aware.astimezone(timezone.utc).replace(tzinfo=None)
-    if abs(at - now) <= CLOCK_TOLERANCE:
-        return min(at, now), round((at - now).total_seconds())
+    at = naive_utc(local, tz)
+    if now - CLOCK_TOLERANCE <= at <= now + CLOCK_TOLERANCE:
+        return min(at, now), (at - now).seconds if at > now else -(now - at).seconds
     if clock_given and now - OLDEST < at < now:
         return at, None
     return None, round((at - now).total_seconds())
+
+
+@lru_cache(maxsize=4096)
+def naive_utc(local: datetime, tz: ZoneInfo) -> datetime:
+    """An aware moment, or a naive one of that zone, as Odoo stores it."""
+    aware = local if local.tzinfo is not None else local.replace(tzinfo=tz)
+    return aware.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 LINKS: dict[str, type[DialInLink]] = {"dtu": DtuLink, "acrel_4g": Acrel4gLink}

@@ -55,13 +55,15 @@ SHORT_CONNECTIONS = 3
 #: Connected, but no message for so long although devices are online: connect anew.
 SILENCE_SECONDS = 900.0
 MAX_MESSAGE = 256 * 1024
+#: Acknowledgements in one write. All subscriptions are of QoS 1.
+ACKS = 1000
+_PUBACK = bytes((PacketTypes.PUBACK << 4, 2))
 NO_SUBSCRIBER, TAKEN_OVER = 16, 142
 RELOAD_EVERY = 300.0
 #: Journal kinds that a gateway may report by their own name.
 REPORTED = frozenset({"overload", "malicious_load", "low_battery", "valve_fault"})
 
 Key = tuple[str, str, str]
-_WITH_READINGS = (mqtt_forms.Update, mqtt_forms.CommandResult)
 
 
 class BrokerAway(ConnectionError):
@@ -91,7 +93,7 @@ class Mqtt:
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[MQTTMessage] = deque()
         self._signalled = False
-        self._acks: list[tuple[int, int]] = []
+        self._acks: list[int] = []
         self._connection = 0  # acknowledgements of another connection mean other messages
         self._published: dict[int, asyncio.Future] = {}
         self._ended = asyncio.Event()
@@ -421,30 +423,28 @@ class Mqtt:
 
     def _handle(self, message: MQTTMessage) -> None:
         self.messages += 1
+        payload = message.payload
         try:
             topic = message.topic
-            document = (
-                orjson.loads(message.payload) if len(message.payload) <= MAX_MESSAGE else None
-            )
+            document = orjson.loads(payload) if len(payload) <= MAX_MESSAGE else None
         except ValueError as error:  # also a topic that is no text
             self._poison(message, f"no JSON: {error}")
             return
         parsed = mqtt_forms.parse(topic, document)
-        if isinstance(parsed, mqtt_forms.Unknown):
-            if document is None:
-                self._poison(message, f"{len(message.payload)} bytes")
-            else:
-                self._poison(message, parsed.reason)
+        kind = type(parsed)
+        if kind is mqtt_forms.Unknown:
+            large = document is None and len(payload) > MAX_MESSAGE
+            self._poison(message, f"{len(payload)} bytes" if large else parsed.reason)
             return
         worker = self._places.get((parsed.form, parsed.product, parsed.gateway))
         if worker is None:
             self._unknown(message, parsed.gateway)
             return
         worker.heard()
-        if isinstance(parsed, _WITH_READINGS):
+        if kind is mqtt_forms.Update or kind is mqtt_forms.CommandResult:
             self._take(message, parsed, worker)
             return
-        if isinstance(parsed, mqtt_forms.Login):
+        if kind is mqtt_forms.Login:
             self._login(message, parsed, worker)
         with contextlib.suppress(BrokerAway):
             answer = mqtt_forms.answer(parsed, datetime.now(worker.zone))
@@ -453,29 +453,27 @@ class Mqtt:
         self._done(message, self._connection)
 
     def _take(self, message: MQTTMessage, update, worker: MqttWorker) -> None:
-        readings = update.readings
+        if update.ignored:
+            self._unusable(message, worker.gateway, "; ".join(update.ignored))
+        if type(update) is mqtt_forms.CommandResult:
+            worker.result(update)
+        elif update.events:
+            self._events(update.events, worker)
+        done = partial(self._done, message, self._connection)
         known = []
-        for reading in readings:
+        for reading in update.readings:
             meter = worker.meter(reading.meter)
             if meter is None:
                 self._unusable(message, worker.gateway, f"no meter {reading.meter} on the gateway")
             else:
                 known.append((meter, reading))
-        if update.ignored:
-            self._unusable(message, worker.gateway, "; ".join(update.ignored))
-        if isinstance(update, mqtt_forms.CommandResult):
-            worker.result(update)
-        elif update.events:
-            self._events(update.events, worker)
-        done = partial(self._done, message, self._connection)
-        if len(known) == 1:
-            worker.bring(*known[0], done)
-        elif known:
-            done = _last_of(len(known), done)
-            for meter, reading in known:
-                worker.bring(meter, reading, done)
-        else:
+        if not known:
             done()
+            return
+        if len(known) > 1:
+            done = _last_of(len(known), done)
+        for meter, reading in known:
+            worker.bring(meter, reading, done)
 
     def _events(self, events: tuple[mqtt_forms.Event, ...], worker: MqttWorker) -> None:
         for event in events:
@@ -542,15 +540,19 @@ class Mqtt:
         if message.qos and connection == self._connection:
             if not self._acks:
                 self._loop.call_soon(self._send_acks)
-            self._acks.append((message.mid, message.qos))
+            self._acks.append(message.mid)
 
     def _send_acks(self) -> None:
         acks, self._acks = self._acks, []
         client = self._client
         if client is None or not self.connected:
             return  # the broker sends them again
-        for mid, qos in acks:
-            client.ack(mid, qos)
+        # `client.ack` wakes its thread and writes to the socket for each one; many fit into one.
+        for start in range(0, len(acks), ACKS):
+            packets = b"".join(
+                [_PUBACK + mid.to_bytes(2, "big") for mid in acks[start : start + ACKS]]
+            )
+            client._packet_queue(PacketTypes.PUBACK << 4, packets, 0, 1)
 
 
 def _stop(client: Client) -> None:

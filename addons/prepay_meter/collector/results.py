@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from time import time
 
 from .config import Meter
 
 
 def utcnow() -> datetime:
     """Now as Odoo stores it: naive UTC in whole seconds."""
-    return datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+    global _moment, _second
+    second = int(time())
+    if second != _second:
+        # Thousands of messages a second ask for it.
+        _moment = datetime.fromtimestamp(second, timezone.utc).replace(tzinfo=None)
+        _second = second
+    return _moment
+
+
+_moment, _second = datetime(1970, 1, 1), 0  # noqa: DTZ001 (naive UTC)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -494,6 +495,10 @@ async def _main(conninfo: dict, options: Options | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # What is loaded now stays; thousands of results a second are no garbage to look for each time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     collector = Collector(conninfo, options)
     _logger.info("Collector %s started", collector.owner)
     serving = asyncio.create_task(collector.run())

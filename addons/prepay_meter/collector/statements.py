@@ -58,7 +58,9 @@ FRAME = """
 INSERT INTO prepay_meter_frame (meter_id, gateway_id, at, direction, data, note)
 VALUES (%(meter_id)s, %(gateway_id)s, %(at)s, %(direction)s, %(data)s, %(note)s)
 """
+#: With all registers of the answer: any of them may be wanted when a person resolves the doubt.
 HOLD = """
+WITH hold AS (
 INSERT INTO prepay_reading_hold (meter_id, location_id, company_id, channel, rule, first_at, last_at, count,
                                  previous_at, previous_value, value, detail, state, create_uid, write_uid,
                                  create_date, write_date)
@@ -69,6 +71,11 @@ SELECT m.id, m.location_id, m.company_id, %(channel)s, %(rule)s, %(at)s::timesta
 ON CONFLICT (meter_id, channel, rule) WHERE state = 'held'
 DO UPDATE SET last_at = EXCLUDED.last_at, value = EXCLUDED.value, detail = EXCLUDED.detail,
               count = prepay_reading_hold.count + 1
+RETURNING id)
+INSERT INTO prepay_reading_hold_value (hold_id, channel, read_at, value)
+SELECT hold.id, v.channel, %(at)s::timestamp, v.value
+  FROM hold, unnest(%(channels)s::text[], %(values)s::bigint[]) v(channel, value)
+ON CONFLICT DO NOTHING
 """
 EVENT = """
 INSERT INTO prepay_meter_event (meter_id, gateway_id, location_id, company_id, kind, severity, detail,

@@ -15,7 +15,7 @@ from ..channels import REGISTERS
 from ..protocols.errors import Outcome
 from . import driver, plan, settings
 from .config import Gateway, Meter, Profile
-from .judge import drift, judge, judge_power, limits
+from .judge import drift, judge, judge_battery, judge_power, limits
 from .late import LateData
 from .link import GatewayOffline, Link, ModbusTcpLink, NoReply, SerialLink, Stale
 from .results import Event, PollResult, utcnow
@@ -31,6 +31,8 @@ READ_BACKS = 4
 RETRY_AFTER = (1, 2, 5, 10, 30, 60)
 #: A relay command must be on the wire this soon after its intent was committed (S-07).
 FRESH_SECONDS = 5.0
+#: Longest run of a scheduled sweep on one gateway.
+RUN_SECONDS = 240.0
 #: Events that a good poll clears.
 COMMUNICATION = frozenset(
     {"timeout", "crc", "wrong_unit", "unknown_address", "exception", "malformed", "offline"}
@@ -112,12 +114,14 @@ class GatewayWorker:
                 continue
             fresh.missed = known.missed
             fresh.ever_seen = fresh.ever_seen or known.ever_seen
-            if known.last_at and fresh.last_at and known.last_at > fresh.last_at:
+            # A person entered a newer reading, or began the register anew: the memory is out of date.
+            newer = fresh.last_at and (not known.last_at or fresh.last_at > known.last_at)
+            if known.baseline_at == fresh.baseline_at and not newer:
                 fresh.last_at, fresh.last_value = known.last_at, known.last_value
-            if known.profile.id == fresh.profile.id and known.baseline_at == fresh.baseline_at:
-                fresh.quality, fresh.load = known.quality, known.load
-                if fresh.quality is not None:
-                    fresh.quality.limits = limits(fresh)
+                if known.profile.id == fresh.profile.id:
+                    fresh.quality, fresh.load = known.quality, known.load
+                    if fresh.quality is not None:
+                        fresh.quality.limits = limits(fresh)
             fresh.open_events |= known.open_events
             if known.interval != fresh.interval:
                 self.schedule.remove(meter_id)
@@ -200,9 +204,14 @@ class GatewayWorker:
             self.link.close()
 
     async def run_due(self) -> None:
-        """Do what waits now and what is due now, then return."""
+        """Do what waits now and what is due now, then return.
+
+        A first value is read twice before it counts, so what it asks for belongs to this run.
+        """
         until = self._loop.time()
-        while self.waiting or self.schedule.next(until)[0] is not None:
+        while (
+            self.waiting or self._soon or self.schedule.next(until)[0] is not None
+        ) and self._loop.time() < until + RUN_SECONDS:
             await self.step()
 
     async def step(self) -> None:
@@ -288,10 +297,10 @@ class GatewayWorker:
         if meter.id in self.gateway.meters and meter.id not in self.schedule:
             self.schedule.polled(meter, ended, time.time())
             if meter.id in self._soon:
-                self._soon.discard(meter.id)
                 self.schedule.add(meter, ended + 1.1)
 
     def _missed(self, meter: Meter, error: NoReply) -> None:
+        self._soon.discard(meter.id)
         meter.missed += 1
         offline = meter.missed >= MISSES_UNTIL_OFFLINE or not meter.ever_seen
         kind, detail = error.outcome.value, error.detail
@@ -324,6 +333,7 @@ class GatewayWorker:
         if verdict.lookup:
             self.late.add(meter, registers, at, done)
             return
+        self._soon.discard(meter.id)
         if verdict.confirm:
             self.schedule_soon(meter)
         events, over = verdict.events, verdict.over
@@ -333,6 +343,9 @@ class GatewayWorker:
                 events = events + drift(meter, result, now)
             loads, calm = judge_power(meter, result)
             events, over = events + loads, over | calm
+            if "battery_low" in found:
+                batteries, over = judge_battery(meter, result, over)
+                events = events + batteries
         if uncertain:
             result.values |= uncertain
         closing = raised = frozenset()

@@ -100,7 +100,6 @@ class PrepayMeter(models.Model):
         help="A sudden rise by at least this power, of a resistive load, is a malicious load; 0 for no limit.",
     )
     verified_until = fields.Date(
-        string="Verified Until",
         tracking=True,
         help="Last day of the legal verification (检定有效期). Readings after it are marked.",
     )

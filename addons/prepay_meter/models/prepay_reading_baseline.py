@@ -40,7 +40,9 @@ class PrepayReadingBaseline(models.Model):
     user_id = fields.Many2one(
         "res.users", string="By", required=True, readonly=True, default=lambda self: self.env.user
     )
-    hold_id = fields.Many2one("prepay.reading.hold", readonly=True, ondelete="restrict")
+    hold_id = fields.Many2one(
+        "prepay.reading.hold", string="Held Reading", readonly=True, ondelete="restrict"
+    )
 
     _moment_unique = models.UniqueIndex(
         "(meter_id, channel_number, at)", "The register has a new baseline of that moment already."

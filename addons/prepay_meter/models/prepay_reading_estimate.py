@@ -43,7 +43,9 @@ class PrepayReadingEstimate(models.Model):
     user_id = fields.Many2one(
         "res.users", string="By", required=True, readonly=True, default=lambda self: self.env.user
     )
-    hold_id = fields.Many2one("prepay.reading.hold", readonly=True, ondelete="restrict")
+    hold_id = fields.Many2one(
+        "prepay.reading.hold", string="Held Reading", readonly=True, ondelete="restrict"
+    )
     state = fields.Selection(
         [("current", "Estimated"), ("superseded", "Superseded by a reading")],
         default="current",

@@ -18,7 +18,12 @@ class PrepayReadingHoldValue(models.Model):
     _rec_name = "read_at"
 
     hold_id = fields.Many2one(
-        "prepay.reading.hold", required=True, ondelete="cascade", readonly=True, index=True
+        "prepay.reading.hold",
+        string="Held Reading",
+        required=True,
+        ondelete="cascade",
+        readonly=True,
+        index=True,
     )
     channel = fields.Selection(REGISTER_SELECTION, required=True, readonly=True)
     read_at = fields.Datetime(string="Read On", required=True, readonly=True)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from .values import MAX_VALUE, scaled
 
@@ -188,6 +189,8 @@ def _dict(value: object) -> dict:
 
 def _text(value: object) -> str:
     """Printable text of at most `MAX_TEXT` characters, of a number its digits; else empty."""
+    if type(value) is str and value.isalnum() and len(value) <= MAX_TEXT:
+        return value
     if isinstance(value, bool):
         return ""
     if isinstance(value, int):
@@ -218,6 +221,8 @@ def _number(value: object) -> Decimal | None:
 
 
 def _whole(value: object) -> int | None:
+    if type(value) is int:
+        return value if -MAX_VALUE <= value <= MAX_VALUE else None
     number = _number(value)
     if number is None or number != number.to_integral_value():
         return None
@@ -254,6 +259,16 @@ _FIRST, _LAST = 946_684_800, 4_102_444_800  # 2000 to 2100
 
 def _time(value: object) -> datetime | None:
     """A moment: seconds or milliseconds since 1970, or ISO 8601; without a zone it stays naive."""
+    return _time_of_text(value) if type(value) is str else _time_of(value)
+
+
+@lru_cache(maxsize=4096)
+def _time_of_text(value: str) -> datetime | None:
+    """Many messages of one second tell the same time."""
+    return _time_of(value)
+
+
+def _time_of(value: object) -> datetime | None:
     if isinstance(value, str):
         text = value.strip()
         match = _ISO.fullmatch(text) or _DIGITS.fullmatch(text)
@@ -317,16 +332,23 @@ def _name(key: object) -> str:
 
 def parse(topic: str, document: object, settings: Settings = DEFAULTS) -> Message | Unknown:
     """What a device says. The form follows from the topic. Never raises."""
-    parts = topic.split("/") if isinstance(topic, str) else []
-    if not all(part == _text(part) for part in parts):
+    parts = _parts(topic) if isinstance(topic, str) else ()
+    if parts is None:
         return Unknown("unreadable topic")
-    if parts[:2] == ["prepay", "v1"] and len(parts) == 4 and parts[2]:
+    if parts[:2] == ("prepay", "v1") and len(parts) == 4 and parts[2]:
         return _json(parts[2], parts[3], document)
-    if parts[:3] == ["", "gw", "acrelHW"] and len(parts) == 6 and parts[5]:
+    if parts[:3] == ("", "gw", "acrelHW") and len(parts) == 6 and parts[5]:
         return _overseas(parts[3], parts[4], parts[5], document, settings)
     if len(parts) == 4 and parts[3] and "/".join(parts[:2]) in _ACREL_TOPICS:
         return _acrel("/".join(parts[:2]), parts[2], parts[3], document, settings)
     return Unknown("not a topic of a device")
+
+
+@lru_cache(maxsize=65_536)
+def _parts(topic: str) -> tuple[str, ...] | None:
+    """Parts of a topic, None when one is no plain text. A device uses the same few for ever."""
+    parts = topic.split("/")
+    return tuple(parts) if all(part == _text(part) for part in parts) else None
 
 
 _ACREL_TOPICS = ("sys/dev", "data/up", "indicate/dev")
@@ -539,13 +561,16 @@ def _json_reading(item: object, default: object, ignored: _Ignored) -> Reading |
         ignored.add(f"reading of {meter}: unusable time")
         return None
     values: dict[str, int | str] = {}
-    for channel, value in {**_dict(data.get("values")), **_dict(data.get("state"))}.items():
-        if channel == "relay" and value in RELAY_STATES:
+    told = _dict(data.get("values"))
+    if "state" in data:
+        told = {**told, **_dict(data["state"])}
+    for channel, value in told.items():
+        if channel in NUMBER_CHANNELS and (number := _whole(value)) is not None:
+            values[channel] = number
+        elif channel == "relay" and value in RELAY_STATES:
             values["relay"] = value
         elif channel == "battery_low" and isinstance(value, bool):
             values[channel] = int(value)
-        elif channel in NUMBER_CHANNELS and (number := _whole(value)) is not None:
-            values[channel] = number
         elif channel == "relay":
             ignored.add(f"relay of {meter} is neither open nor closed")
         elif channel in NUMBER_CHANNELS:

@@ -1,12 +1,15 @@
+from contextlib import closing
 from datetime import timedelta
 
 import psycopg2
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
+from odoo.sql_db import db_connect
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
 from odoo.addons.prepay_meter import storage
+from odoo.addons.prepay_meter.models import prepay_reading_partition
 
 from .common_reading import ReadingCase
 
@@ -123,6 +126,20 @@ class TestReadingCompaction(ReadingCase):
         self.compact()
         self.assertEqual([row[1] for row in self.readings(self.meter)], [1, 2, 3])
         self.assertNotIn(self.month, self.tables("raw"))
+
+    def test_readers_are_not_waited_for(self):
+        """A long report keeps the exchange out; nothing is lost and the next run does it."""
+        self.feed(self.meter, self.begin, [1, 2, 3])
+        self.patch(prepay_reading_partition, "LOCK_TIMEOUT", "50ms")
+        with closing(db_connect(self.env.cr.dbname).cursor()) as reader:
+            reader.execute("LOCK TABLE ONLY prepay_reading_data IN ACCESS SHARE MODE")
+            with mute_logger("odoo.sql_db"):
+                self.compact()
+            self.assertIn(self.month, self.tables("raw"))
+            self.assertEqual(len(self.readings(self.meter)), 3)
+        self.compact()
+        self.assertNotIn(self.month, self.tables("raw"))
+        self.assertEqual(len(self.readings(self.meter)), 3)
 
     def test_compacted_readings_are_append_only(self):
         self.feed(self.meter, self.begin, [1, 2, 3])

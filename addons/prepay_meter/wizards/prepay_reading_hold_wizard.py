@@ -26,7 +26,7 @@ class PrepayReadingHoldWizard(models.TransientModel):
     )
     reason = fields.Char(required=True)
     at = fields.Datetime(
-        string="On",
+        string="Moment",
         compute="_compute_values",
         store=True,
         readonly=False,
