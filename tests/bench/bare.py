@@ -15,13 +15,24 @@ import time
 from datetime import datetime, timezone
 from functools import lru_cache
 
+import orjson
 import psycopg
 import uvloop
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from tests.support.metering import module
 from tests.support.wire import crc16
 
 COPY = "COPY prepay_reading_data (read_at, meter_id, channel, value, source) FROM STDIN"
 BATCH_S = 0.25
+#: Readings in one transaction of the ingest.
+INGEST_BATCH = 10_000
+CODES = {
+    1: "energy", 2: "energy_sharp", 3: "energy_peak", 4: "energy_flat", 5: "energy_valley",
+}  # fmt: skip
 #: Total and four rates, as the bench profile stores them.
 DECODE = struct.Struct(">IIIII")
 REGISTERS = 40
@@ -94,6 +105,77 @@ async def poll(dbname: str, endpoints: list, first_meter: int, units: int, frami
 @lru_cache(maxsize=100_000)
 def second(at: int) -> str:
     return f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%d %H:%M:%S}"
+
+
+def ingest(dbname: str, readings: int, meters: list[int], start: int, through: str) -> None:
+    """COPY polls of five rows each, a batch to a transaction; prints the seconds.
+
+    :param through: "bare" into the table; "statements" as the collector does, with one poll of ten twice
+    """
+    product = module("collector.statements")
+    with psycopg.connect(dbname=dbname, autocommit=True) as connection:
+        connection.execute(product.STAGING)
+        began = time.perf_counter()
+        for first in range(0, readings, INGEST_BATCH):
+            rows = [
+                _rows(meters[number % len(meters)], start + number // len(meters), number)
+                for number in range(first, min(readings, first + INGEST_BATCH))
+            ]
+            with connection.transaction(), connection.cursor() as cursor:
+                if through == "bare":
+                    with cursor.copy(COPY) as out:
+                        out.write("".join(rows))
+                else:
+                    with cursor.copy(product.COPY_READINGS) as out:
+                        out.write("".join(rows + rows[::10]))
+                    cursor.execute(product.INSERT_READINGS)
+        json.dump({"seconds": time.perf_counter() - began}, sys.stdout)
+
+
+def _rows(meter: int, at: int, value: int) -> str:
+    head = f"{second(at)}\t{meter}\t"
+    return (
+        f"{head}1\t{4 * value}\t1\n{head}2\t{value}\t1\n{head}3\t{value}\t1\n"
+        f"{head}4\t{value}\t1\n{head}5\t{value}\t1\n"
+    )
+
+
+def mqtt(dbname: str, port: int, topic: str, meters: dict[str, int]) -> None:
+    """Take messages, COPY what they say, acknowledge after the commit; until killed.
+
+    One thread: acknowledging from a second one costs more than the work.
+    """
+    waiting: list = []
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = 86_400
+    properties.ReceiveMaximum = 20_000
+    client = Client(
+        CallbackAPIVersion.VERSION2, "bare", protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True
+    )
+    client.on_message = lambda _client, _data, message: waiting.append(message)
+    client.on_connect = lambda *_arguments: client.subscribe(topic, 1)
+    client.connect("127.0.0.1", port, clean_start=False, properties=properties)
+    with psycopg.connect(dbname=dbname, autocommit=True) as connection:
+        stored_at = time.monotonic()
+        while True:
+            client.loop(0.02)
+            now = time.monotonic()
+            if not waiting or len(waiting) < INGEST_BATCH and now - stored_at < 0.1:
+                continue
+            rows = []
+            for message in waiting:
+                for reading in orjson.loads(message.payload)["readings"]:
+                    values = reading["values"]
+                    head = f"{second(reading['time'])}\t{meters[reading['meter']]}\t"
+                    rows += [
+                        f"{head}{number}\t{values[code]}\t1\n" for number, code in CODES.items()
+                    ]
+            with connection.cursor().copy(COPY) as out:
+                out.write("".join(rows))
+            for message in waiting:
+                client.ack(message.mid, message.qos)
+            waiting.clear()
+            stored_at = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.support.plant import Plant
 from tests.support.stack import wait_for
 
 SEED = 20261126
-ROUNDS = 20
+ROUNDS = 12
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_bad_lines(plant):
     )
     for proxy in plant.proxies:
         proxy.change(**{name: getattr(bad, name) for name in bad.__dataclass_fields__})
-    for number in range(3):
+    for number in range(2):
         for meter in plant.meters:
             plant.buy(meter, 100 + number)
         time.sleep(3)

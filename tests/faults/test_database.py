@@ -93,10 +93,10 @@ def test_back_without_restart(plant, server):
 
 
 def test_sessions_ended_by_the_server(plant, server):
-    """F11: sessions are terminated 60 times at random moments; polls and commands go on."""
+    """F11: sessions are terminated 40 times at random moments; polls and commands go on."""
     chance = random.Random(SEED)
     start = now(plant)
-    for number in range(60):
+    for number in range(40):
         if number % 6 == 0:
             meter = chance.choice(plant.meters)
             plant.site.wish(meter.id, chance.choice(("open", "closed")))
@@ -116,7 +116,7 @@ def test_answers_of_the_server_are_cut(plant, server):
     """F12: the connection breaks after any number of bytes, also between a commit and its answer."""
     chance = random.Random(SEED)
     start = now(plant)
-    for number in range(40):
+    for number in range(30):
         server.change(up=number % 2 == 0, back=True, cut_after=chance.randrange(300, 12_000))
         server.reset()
         if number % 4 == 0:

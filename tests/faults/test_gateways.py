@@ -32,7 +32,7 @@ def alarms(plant, gateway) -> list[dict]:
     )
 
 
-@pytest.mark.parametrize("seconds", [0, 4, 15])
+@pytest.mark.parametrize("seconds", [0, 4, 10])
 def test_link_cut(plant, seconds):
     """F20, S-06, S-07: at most one alarm; what was paid meanwhile is done on return, an expired cut never."""
     meter, other = plant.meters[0], plant.meters[1]
@@ -74,10 +74,10 @@ def test_link_cut(plant, seconds):
 
 
 def test_flapping_link(plant):
-    """F20: a link that breaks twenty times in ten seconds makes one alarm at a time, and goes on."""
+    """F20: a link that breaks twelve times in six seconds makes one alarm at a time, and goes on."""
     meter = plant.meters[2]
     proxy = plant.proxy_of(meter)
-    for _number in range(20):
+    for _number in range(12):
         proxy.reset()
         time.sleep(0.5)
     before = len(plant.site.readings(meter.id))
@@ -126,9 +126,9 @@ def test_one_bad_meter_of_64(tmp_path):
             plant.change(lines[kind][7], faults=faults)
         plant.start_light()
         plant.wait_for_readings(lines["good"][:1])
-        time.sleep(25)  # the bad ones are known
+        time.sleep(12)  # the bad ones are known
         start = plant.site.one("SELECT LOCALTIMESTAMP")
-        time.sleep(20)
+        time.sleep(15)
         found = {
             kind: plant.site.one(
                 "SELECT count(*) FROM prepay_reading_data WHERE channel = 1 AND meter_id = ANY(%s)"
@@ -138,7 +138,7 @@ def test_one_bad_meter_of_64(tmp_path):
             )
             for kind, meters in lines.items()
         }
-        print(f"readings of 63 good meters in 20 s, by the bad one beside them: {found}")
+        print(f"readings of 63 good meters in 15 s, by the bad one beside them: {found}")
         for kind in SPOILERS:
             assert found[kind] >= found["good"] / 1.5, found
             bad = lines[kind][7]

@@ -141,16 +141,19 @@ class Site:
         hosts = "ARRAY[" + ",".join(_literal(host) for host, _port in endpoints) + "]"
         ports = "ARRAY[" + ",".join(str(port) for _host, port in endpoints) + "]"
         settings: dict[str, object] = {"inter_frame_ms": 0, "timeout_ms": 1000, **values}
+        settings = {name: _literal(value) for name, value in settings.items()}
         return self.multiply(
             "prepay_gateway",
             count,
-            name="'BENCH-' || i",
-            state_id=f"(ARRAY{states})[i]",
-            host=f"({hosts})[i]",
-            port=f"({ports})[i]",
-            link=_literal(link),
-            active="true",
-            **{name: _literal(value) for name, value in settings.items()},
+            **{
+                "name": "'BENCH-' || i",
+                "state_id": f"(ARRAY{states})[i]",
+                "host": f"({hosts})[i]",
+                "port": f"({ports})[i]",
+                "link": _literal(link),
+                "active": "true",
+                **settings,
+            },
         )
 
     def meters(
@@ -159,12 +162,16 @@ class Site:
         units: int,
         profile: int,
         poll_minutes: float,
+        known: Mapping[str, str] | None = None,
         **values: str,
     ) -> list[int]:
-        """``units`` meters with the addresses 1… on each gateway; ``values`` are SQL over i."""
+        """``units`` meters with the addresses 1… on each gateway.
+
+        :param known: what their state rows know already, by column; like ``values`` SQL over i
+        """
         count = len(gateways) * units
         self.connection.execute("CREATE TEMP SEQUENCE IF NOT EXISTS meter_number")
-        states = self.multiply("prepay_meter_state", count, **_FRESH_METER)
+        states = self.multiply("prepay_meter_state", count, **{**_FRESH_METER, **(known or {})})
         settings = {
             "number": "'B-' || nextval('meter_number')",
             "address": f"(i - 1) % {units} + 1",
@@ -187,6 +194,22 @@ class Site:
         assert states == list(range(states[0], states[0] + count))
         self.connection.execute("ANALYZE prepay_meter, prepay_meter_state, prepay_gateway")
         return ids
+
+    def mqtt_gateways(self, identities: Sequence[str], form: str = "json") -> list[int]:
+        """Gateways that speak MQTT under these identities."""
+        names = "ARRAY[" + ",".join(map(_literal, identities)) + "]"
+        states = self.multiply("prepay_gateway_state", len(identities), **_FRESH_GATEWAY)
+        return self.multiply(
+            "prepay_gateway",
+            len(identities),
+            name="'MQTT-' || i",
+            state_id=f"(ARRAY{states})[i]",
+            host="NULL",
+            dial_in_id=f"({names})[i]",
+            link="'mqtt'",
+            mqtt_form=_literal(form),
+            active="true",
+        )
 
     def announce(self) -> None:
         """What the ERP says at the commit of changed settings."""

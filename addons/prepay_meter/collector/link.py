@@ -93,6 +93,10 @@ class Link(asyncio.Protocol):
         exchange = self._framed(exchange)
         while (rest := self._free_at - loop.time()) > 0:
             await asyncio.sleep(rest)
+            if self._quiet:
+                # A busy process may have slept longer than the line was quiet: what has arrived
+                # meanwhile is read, and thrown away, before anything is sent.
+                await asyncio.sleep(0.001)
         if not self.connected:
             raise GatewayOffline(f"{self._name()}: not connected")
         if until is not None and loop.time() > until:

@@ -35,6 +35,18 @@ class Command:
     in_doubt: bool
 
 
+#: A line to the server that is dead without saying so is noticed within half a minute.
+PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+#: Seconds that a transaction may take, waiting for the connection included.
+LONGEST = 60.0
+
+
 class Store:
     """One database connection of the collector; callers take turns.
 
@@ -44,7 +56,8 @@ class Store:
 
     def __init__(self, conninfo: dict, staging: bool = False) -> None:
         names = {"database": "dbname", "dsn": "conninfo"}  # Odoo speaks psycopg2's dialect
-        self.conninfo = {names.get(key, key): value for key, value in conninfo.items() if value}
+        given = {names.get(key, key): value for key, value in conninfo.items() if value}
+        self.conninfo = {**PATIENCE, **given}
         self._connection: psycopg.AsyncConnection | None = None
         self._turn = asyncio.Lock()
         self._staging = staging
@@ -71,17 +84,33 @@ class Store:
             await self._connection.close()
 
     async def transaction(self, work):
-        """Run ``work(connection)`` in one transaction, once more when the server went away before."""
+        """Run ``work(connection)`` in one transaction, once more when the server went away before.
+
+        :raises DatabaseAway: also when there is no answer in time
+        """
         async with self._turn:
             for last in (False, True):
-                connection = await self.connection()
                 try:
-                    async with connection.transaction():
-                        return await work(connection)
+                    return await asyncio.wait_for(self._attempt(work), LONGEST)
+                except asyncio.TimeoutError:
+                    await self._drop()
+                    raise psycopg.OperationalError("no answer in time") from None
                 except psycopg.OperationalError:
-                    if last or not connection.closed:
+                    broken = self._connection is None or self._connection.closed
+                    if last or not broken:
                         raise
             return None
+
+    async def _attempt(self, work):
+        connection = await self.connection()
+        async with connection.transaction():
+            return await work(connection)
+
+    async def _drop(self) -> None:
+        """Forget a connection that does not answer."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def load(self, gateway_ids: list[int] | None = None) -> dict[int, Gateway]:
         """Gateways with their meters as the database has them now; all, or the given ones."""

@@ -400,8 +400,8 @@ class GatewayWorker:
         except NoReply as error:
             await self._not_there(command, meter, str(error))
         except Stale:
-            await self.store.postpone(command, RETRY_AFTER[0], "sending took too long")
             self.executing.discard(command.id)
+            await self.store.postpone(command, RETRY_AFTER[0], "sending took too long")
         except GatewayOffline as error:
             self.executing.discard(command.id)
             await self.store.postpone(command, RETRY_AFTER[0], str(error))
@@ -430,6 +430,9 @@ class GatewayWorker:
         except GatewayOffline as error:
             self.executing.discard(command.id)
             await self.store.postpone(command, RETRY_AFTER[0], str(error))
+            raise
+        except BaseException:  # the database is away: the command comes again, in doubt
+            self.executing.discard(command.id)
             raise
         job.left -= 1
         job.pause = max(job.pause * 2, 0.2)
@@ -592,8 +595,9 @@ class GatewayWorker:
 
     def _found(self) -> None:
         """The gateway answers (again)."""
+        told = self.gateway.told_offline or self.online is False
         self.online, self._failures = True, 0
-        over = {"gateway_offline"} if self.gateway.told_offline else ()
+        over = {"gateway_offline"} if told else ()
         self.gateway.told_offline = False
         self.sink.put_gateway(self.gateway, True, clear=over)
 
