@@ -263,8 +263,14 @@ class Mqtt:
             worker.result(update)
         elif update.events:
             self._events(update.events, worker)
+        readings = update.readings
+        if len(readings) == 1:
+            meter = worker.meter(readings[0].meter)
+            if meter is not None:
+                worker.bring(meter, readings[0], done)
+                return
         known = []
-        for reading in update.readings:
+        for reading in readings:
             meter = worker.meter(reading.meter)
             if meter is None:
                 self._unusable(message, worker.gateway, f"no meter {reading.meter} on the gateway")

@@ -36,6 +36,8 @@ INT4 = 2**31
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, KeyError)
 TOTALS = {BY_CODE[code].number for code in BILLED.values()}
 _ELECTRICAL = frozenset(ELECTRICAL)
+#: Values whose columns have four bytes.
+_COLUMNS = _ELECTRICAL | {"purchase_count", "drift"}
 _PLAIN = frozenset({"state", "readings", "electrical"})
 _NOTHING_SHOWN = (None,) * 9
 
@@ -259,7 +261,7 @@ class Sink:
 
 def _plain(result: PollResult) -> dict:
     """A result as plain data that can lie on disk."""
-    meter, values, readings = result.meter, result.values, result.readings
+    meter, values, readings = result.meter, _fitting(result.values), result.readings
     at = str(result.at)
     heard = at if result.seen is None else str(result.seen)
     total = None
@@ -282,11 +284,7 @@ def _plain(result: PollResult) -> dict:
     if readings:
         item["readings"] = [at, meter.id, result.source, readings]
     if values and not _ELECTRICAL.isdisjoint(values):
-        item["electrical"] = [
-            at,
-            meter.id,
-            *[_int4(values[channel]) if channel in values else None for channel in ELECTRICAL],
-        ]
+        item["electrical"] = [at, meter.id, *map(values.get, ELECTRICAL)]
     if result.held:
         item["held"] = result.held
     return item
@@ -297,20 +295,28 @@ def _shown(values: dict) -> tuple:
     get = values.get
     relay, battery = get("relay"), get("battery_low")
     return (
-        _int4(get("power")),
-        _int4(get("voltage", get("voltage_a"))),
-        _int4(get("current", get("current_a"))),
+        get("power"),
+        get("voltage", get("voltage_a")),
+        get("current", get("current_a")),
         relay if relay in ("open", "closed") else None,
         get("remaining"),
         get("overdraft"),
-        _int4(get("purchase_count")),
+        get("purchase_count"),
         None if battery is None else bool(battery),
-        _int4(get("drift")),
+        get("drift"),
     )
 
 
-def _int4(value) -> int | None:
-    return value if isinstance(value, int) and -INT4 <= value < INT4 else None
+def _fitting(values: dict) -> dict:
+    """The values without those that their columns cannot hold: nonsense of a device."""
+    for code, value in values.items():
+        if code in _COLUMNS and not _fits(value):
+            return {c: v for c, v in values.items() if c not in _COLUMNS or _fits(v)}
+    return values
+
+
+def _fits(value) -> bool:
+    return value is None or (type(value) is int and -INT4 <= value < INT4)
 
 
 def _printable(text: str) -> str:

@@ -72,7 +72,7 @@ ACREL_FIELDS: Mapping[str, tuple[str, Decimal]] = {
 # --- messages ---
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Reading:
     """Values of one meter by channel, in base units; the relay as "open" or "closed".
 
@@ -95,7 +95,7 @@ class Event:
     time: datetime | None = None
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Message:
     """What all have. `form` and `product` are for the answer; `message_id` as it was sent."""
 
@@ -105,7 +105,7 @@ class Message:
     message_id: int | str | None = None
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Login(Message):
     """`interval_s` and the others are empty when the device did not tell."""
 
@@ -119,14 +119,14 @@ class Login(Message):
     encrypted: bool = False
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class TimeRequest(Message):
     """`device_sent` goes back in the answer."""
 
     device_sent: int | str | None = None
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Topology(Message):
     """The meters behind a gateway, as (serial, name), as far as they can be told."""
 
@@ -134,12 +134,12 @@ class Topology(Message):
     interval_s: int | None = None
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Heartbeat(Message):
     pass
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Update(Message):
     """Readings and events. `ignored` says what of the message could not be used."""
 
@@ -148,7 +148,7 @@ class Update(Message):
     ignored: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class CommandResult(Message):
     """Answer to the command `message_id`. `accepted` is no proof that a relay moved."""
 
