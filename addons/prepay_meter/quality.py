@@ -128,13 +128,18 @@ class History:
     pending: Point | None = None
     power_w: int = 0
     flow: int = 0  # W·s since the register last moved
-    recent: list[Point] = field(default_factory=list)  # by time
+    recent: list[Point] | tuple[()] = ()  # by time, without gaps, up to the newest
     broke: tuple[datetime, int, int] | None = (
         None  # newest new baseline: moment, old end, new start
     )
 
-    def take(self, assessment: Assessment, power_w: int | None = None) -> None:
-        """Remember a value once it is handed to the store."""
+    def take(
+        self, assessment: Assessment, power_w: int | None = None, *, polled: bool = False
+    ) -> None:
+        """Remember a value once it is handed to the store.
+
+        :param polled: such values come in order: what lies before needs no memory
+        """
         if not assessment.accept:
             if assessment.confirm:
                 self.pending = Point(assessment.value, assessment.at)
@@ -148,8 +153,13 @@ class History:
                 still = value == self.value
                 self.flow = self.flow + min(self.power_w, power_w or 0) * seconds if still else 0
             self.value, self.at, self.power_w = value, at, power_w or 0
-            recent.append(Point(value, at))
-        elif self.broke is None or at > self.broke[0]:
+            if polled:
+                self.recent = ()
+            elif recent:
+                recent.append(Point(value, at))
+            else:
+                self.recent = [Point(value, at)]
+        elif recent and (self.broke is None or at > self.broke[0]):
             recent.insert(bisect_left([point.at for point in recent], at), Point(value, at))
         if len(recent) > RECENT:
             del recent[0]

@@ -158,6 +158,9 @@ SELECT m.id, m.state_id, m.number, m.address, m.profile_id, m.gateway_id, m.poll
  WHERE m.active AND m.gateway_id = ANY(%s) ORDER BY m.id
 """
 _NOTHING: frozenset[str] = frozenset()
+#: Gateways whose meters are fetched at once: rows of a whole fleet would take more memory than
+#: the fleet itself.
+CHUNK = 200
 
 
 def _hex_bytes(text: str | None, default: str) -> bytes:
@@ -173,13 +176,24 @@ async def load(
 ) -> dict[int, Gateway]:
     """Active gateways with their active meters: all, or the given ones."""
     cursor = connection.cursor(row_factory=dict_row)
-    gateways = {}
+    gateways: dict[int, Gateway] = {}
     for row in await (await cursor.execute(_GATEWAYS, {"ids": gateway_ids})).fetchall():
         row["timeout"], row["gap"] = float(row["timeout"]), float(row["gap"])
         gateways[row["id"]] = Gateway(**row)
-    meters = await (await cursor.execute(_METERS, [list(gateways)])).fetchall()
-    profiles = await _load_profiles(cursor, sorted({row["profile_id"] for row in meters}))
+    profiles: dict[int, Profile] = {}
     zones: dict[str, ZoneInfo] = {}
+    ids = list(gateways)
+    for first in range(0, len(ids), CHUNK):
+        await _load_meters(cursor, ids[first : first + CHUNK], gateways, profiles, zones)
+    return gateways
+
+
+async def _load_meters(cursor, gateway_ids: list[int], gateways, profiles, zones) -> None:
+    """Put the meters of some gateways in their places; profiles and zones are shared by all."""
+    meters = await (await cursor.execute(_METERS, [gateway_ids])).fetchall()
+    missing = {row["profile_id"] for row in meters} - profiles.keys()
+    if missing:
+        profiles.update(await _load_profiles(cursor, sorted(missing)))
     for row in meters:
         profile = profiles[row["profile_id"]]
         tz = row["tz"] or "Asia/Shanghai"
@@ -207,7 +221,6 @@ async def load(
             verified_until=row["verified_until"],
             baseline_at=row["baseline_at"],
         )
-    return gateways
 
 
 async def load_profile(connection: AsyncConnection, profile_id: int) -> Profile:

@@ -23,7 +23,7 @@ from ..protocols.exchange import (
     modbus_write,
 )
 from . import plan
-from .config import Meter
+from .config import Meter, Point
 from .link import NoReply
 from .plan import Block, Value
 
@@ -46,15 +46,13 @@ async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
     :raises NoReply: also for a refusal of the device and for values that are no numbers
     """
     profile = meter.profile
-    chosen = plan.blocks(profile, "frequent", (p for p in profile.points if p.frequent))
-    found = await read_blocks(meter, chosen, ask)
+    found = await read_blocks(meter, plan.blocks(profile, "frequent", _is_frequent), ask)
     seldom: tuple[Block, ...] = ()
     if full:
-        seldom = plan.blocks(profile, "seldom", (p for p in profile.points if not p.frequent))
+        seldom = plan.blocks(profile, "seldom", lambda point: not point.frequent)
     elif meter.malicious_step_w:
         # A malicious load is told by its power factor.
-        points = (p for p in profile.points if p.channel == "power_factor" and not p.frequent)
-        seldom = plan.blocks(profile, "load", points)
+        seldom = plan.blocks(profile, "load", _is_seldom_factor)
     for block in seldom:
         try:
             found |= await read_blocks(meter, (block,), ask)
@@ -67,8 +65,19 @@ async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
 
 async def read_relay(meter: Meter, ask: Ask) -> dict[str, Value]:
     """The points that show the relay: its state, and the load as support."""
-    points = (point for point in meter.profile.points if point.channel in ("relay", "power"))
-    return await read_blocks(meter, plan.blocks(meter.profile, "relay", points), ask)
+    return await read_blocks(meter, plan.blocks(meter.profile, "relay", _is_of_relay), ask)
+
+
+def _is_frequent(point: Point) -> bool:
+    return point.frequent
+
+
+def _is_seldom_factor(point: Point) -> bool:
+    return point.channel == "power_factor" and not point.frequent
+
+
+def _is_of_relay(point: Point) -> bool:
+    return point.channel in ("relay", "power")
 
 
 async def read_blocks(meter: Meter, blocks: tuple[Block, ...], ask: Ask) -> dict[str, Value]:
@@ -78,7 +87,8 @@ async def read_blocks(meter: Meter, blocks: tuple[Block, ...], ask: Ask) -> dict
     """
     found: dict[str, Value] = {}
     for block in blocks:
-        data = await read_block(meter, block, ask)
+        reply = await ask(request(meter, block))
+        data = await _following(meter, block, reply, ask) if reply.more else _data(reply, block)
         try:
             plan.decode(meter.profile, block, data, found)
         except ValueError as error:
@@ -91,22 +101,27 @@ async def read_block(meter: Meter, block: Block, ask: Ask) -> bytes:
 
     :raises NoReply: no answer, or a refusal
     """
-    protocol = meter.profile.protocol
-    if protocol == "modbus":
-        exchange = modbus_read(
-            int(meter.address), block.address, block.size, meter.profile.function
-        )
-    elif protocol == "dlt645":
-        exchange = dlt645_read(meter.address, f"{block.address:08X}")
-    else:
-        exchange = cjt188_read(
-            meter.profile.meter_type,
-            meter.address,
-            f"{block.address:04X}",
-            next_serial(),
-            meter.profile.di_order,
-        )
-    reply = await ask(exchange)
+    return await _following(meter, block, await ask(request(meter, block)), ask)
+
+
+def request(meter: Meter, block: Block) -> Exchange:
+    """What asks for a block."""
+    profile = meter.profile
+    if profile.protocol == "modbus":
+        return modbus_read(int(meter.address), block.address, block.size, profile.function)
+    if profile.protocol == "dlt645":
+        return dlt645_read(meter.address, f"{block.address:08X}")
+    return cjt188_read(
+        profile.meter_type,
+        meter.address,
+        f"{block.address:04X}",
+        next_serial(),
+        profile.di_order,
+    )
+
+
+async def _following(meter: Meter, block: Block, reply: Reply, ask: Ask) -> bytes:
+    """The data of ``reply`` and of the answers that follow it."""
     data = _data(reply, block)
     sequence = 0
     while reply.more and sequence < MAX_FOLLOWING:
@@ -124,6 +139,8 @@ def _data(reply: Reply, block: Block) -> bytes:
 
 def _join_clock(found: dict[str, Value]) -> None:
     """Date and time of DL/T 645 are two identifiers: make one clock of them."""
+    if "clock_date" not in found and "clock_time" not in found:
+        return
     day, at = found.pop("clock_date", None), found.pop("clock_time", None)
     if isinstance(day, date) and isinstance(at, time):
         found["clock"] = datetime.combine(day, at)

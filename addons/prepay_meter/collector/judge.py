@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -39,14 +40,14 @@ class Verdict:
     is older than what is remembered, its neighbours are in the database.
     """
 
-    events: list[Event]
+    events: Sequence[Event]
     over: frozenset[str] = _NONE
     confirm: bool = False
     lookup: bool = False
 
 
-_NOTHING = Verdict([])
-_GOOD = Verdict([], QUALITY)
+_NOTHING = Verdict(())
+_GOOD = Verdict((), QUALITY)
 
 
 def memory(meter: Meter) -> Memory:
@@ -54,7 +55,7 @@ def memory(meter: Meter) -> Memory:
     if meter.quality is None:
         history = quality.History(meter.last_value, meter.last_at)
         if meter.last_at is not None:
-            history.recent.append(quality.Point(meter.last_value, meter.last_at))
+            history.recent = [quality.Point(meter.last_value, meter.last_at)]
         meter.quality = Memory(history, limits(meter))
     return meter.quality
 
@@ -100,7 +101,7 @@ def judge(
         power_w=power,
     )
     if found.lookup:
-        return Verdict([], lookup=True)
+        return Verdict((), lookup=True)
     doubts, rates = found.doubts, None
     if found.accept and len(registers) > 1:
         parts = [registers[code] for code in _RATES if code in registers]
@@ -111,7 +112,7 @@ def judge(
                 doubts = (doubt,)
     if doubts:
         return _held(meter, result, billed, registers, doubts)
-    history.take(found, power)
+    history.take(found, power, polled=not stated)
     if not found.accept:
         return Verdict(_events(meter, found.notes), confirm=found.confirm)
     known.rates = rates
@@ -128,21 +129,21 @@ def judge(
 def _held(meter, result, channel, registers, doubts) -> Verdict:
     """One doubtful register puts the whole answer in doubt."""
     history = meter.quality.history
-    for doubt in doubts:
-        result.held.append(
-            {
-                "meter_id": meter.id,
-                "channel": channel,
-                "rule": doubt.rule,
-                "at": result.at,
-                "previous_at": history.at,
-                "previous_value": history.value,
-                "value": registers[channel],
-                "detail": doubt.detail,
-                "channels": list(registers),
-                "values": list(registers.values()),
-            }
-        )
+    result.held = [
+        {
+            "meter_id": meter.id,
+            "channel": channel,
+            "rule": doubt.rule,
+            "at": result.at,
+            "previous_at": history.at,
+            "previous_value": history.value,
+            "value": registers[channel],
+            "detail": doubt.detail,
+            "channels": list(registers),
+            "values": list(registers.values()),
+        }
+        for doubt in doubts
+    ]
     return Verdict(
         [Event(doubt.kind, doubt.detail, meter_id=meter.id, severity="alarm") for doubt in doubts]
     )
@@ -152,10 +153,10 @@ def _events(meter: Meter, notes: tuple[quality.Doubt, ...]) -> list[Event]:
     return [Event(note.kind, note.detail, meter_id=meter.id) for note in notes if note.rule in TOLD]
 
 
-def judge_power(meter: Meter, result: PollResult) -> tuple[list[Event], frozenset[str]]:
+def judge_power(meter: Meter, result: PollResult) -> tuple[Sequence[Event], frozenset[str]]:
     """Overload and malicious load, for meters that have a limit (A9)."""
     if not (meter.overload_w or meter.malicious_step_w):
-        return [], _NONE
+        return (), _NONE
     values = result.values
     sample = LoadSample(
         result.at,

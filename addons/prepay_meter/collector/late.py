@@ -138,7 +138,7 @@ class LateData:
         value = registers[billed]
         if value != stored_value:
             detail = f"{value} and {stored_value} for the same moment"
-            result.held.append(_hold(meter, billed, "conflict", at, registers, detail))
+            result.held = [_hold(meter, billed, "conflict", at, registers, detail)]
         self.sink.put(result, done=done)
 
     def _judge_run(self, meter, billed, run, stored, place, now) -> None:
@@ -164,8 +164,10 @@ class LateData:
             result = PollResult(meter, at, seen=now, source=2)
             if found.accept and registers[billed] == found.value:
                 result.readings = [(REGISTERS[code], value) for code, value in registers.items()]
-            for doubt in found.doubts:
-                result.held.append(_hold(meter, billed, doubt.rule, at, registers, doubt.detail))
+            result.held = [
+                _hold(meter, billed, doubt.rule, at, registers, doubt.detail)
+                for doubt in found.doubts
+            ]
             self.sink.put(result, done=done)
 
 

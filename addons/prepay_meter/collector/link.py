@@ -51,6 +51,8 @@ class Link(asyncio.Protocol):
         self.heard_at = self._loop.time()
         self._exchange: Exchange | None = None
         self._waiter: asyncio.Future | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._free_at = 0.0  # loop time before which nothing may be sent
         self._quiet = False
 
@@ -88,7 +90,8 @@ class Link(asyncio.Protocol):
         :raises GatewayOffline: there is no connection, or it broke
         :raises Stale: it was too late to send
         """
-        await self.connect()
+        if self.transport is None or self.transport.is_closing():
+            await self.connect()
         loop = self._loop
         exchange = self._framed(exchange)
         while (rest := self._free_at - loop.time()) > 0:
@@ -105,11 +108,10 @@ class Link(asyncio.Protocol):
         self._exchange, waiter = exchange, loop.create_future()
         self._waiter = waiter
         self.transport.write(exchange.request)
-        timer = loop.call_later(self.timeout, self._expire)
+        self._watch(loop.time() + self.timeout)
         try:
             return await waiter
         finally:
-            timer.cancel()
             self._exchange = self._waiter = None
             if not self._quiet:
                 self._free_at = loop.time() + self.gap
@@ -132,6 +134,9 @@ class Link(asyncio.Protocol):
         transport, self.transport = self.transport, None
         if transport is not None:
             transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._fail(GatewayOffline(f"{self._name()}: closed"))
 
     def _framed(self, exchange: Exchange) -> Exchange:
@@ -140,6 +145,28 @@ class Link(asyncio.Protocol):
 
     def _name(self) -> str:
         return self.peer or "the gateway"
+
+    def _watch(self, deadline: float) -> None:
+        """Give up the request in flight at ``deadline``.
+
+        One timer serves many requests: when it rings too early, it is set anew. A timer for each
+        would cost a tenth of a poll.
+        """
+        self._deadline = deadline
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._ring)
+        else:
+            self._expire()
 
     def _expire(self) -> None:
         outcome, detail = self._exchange.failure()

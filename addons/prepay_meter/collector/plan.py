@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 
@@ -40,11 +40,11 @@ class Block:
     others: tuple[Point, ...] = field(default=())
 
 
-def blocks(profile: Profile, kind: str, points: Iterable[Point]) -> tuple[Block, ...]:
-    """Blocks of ``points``, made once for each ``kind`` of selection and kept with the profile."""
+def blocks(profile: Profile, kind: str, wanted: Callable[[Point], bool]) -> tuple[Block, ...]:
+    """Blocks of the ``wanted`` points, made once for each ``kind`` and kept with the profile."""
     found = profile.plans.get(kind)
     if found is None:
-        found = profile.plans[kind] = tuple(plan(profile, points))
+        found = profile.plans[kind] = tuple(plan(profile, filter(wanted, profile.points)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from time import time
@@ -34,9 +35,9 @@ class PollResult:
 
     meter: Meter
     at: datetime
-    readings: list[tuple[int, int]] = field(default_factory=list)
+    readings: Sequence[tuple[int, int]] = ()
     values: dict[str, int | str | None] = field(default_factory=dict)
-    held: list[dict] = field(default_factory=list)
+    held: Sequence[dict] = ()
     error: str | None = None
     online: bool = True
     source: int = 1

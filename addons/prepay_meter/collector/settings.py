@@ -26,7 +26,7 @@ from ..protocols.exchange import (
 )
 from . import driver, parameters, plan
 from . import statements as sql
-from .config import Control, Meter
+from .config import Control, Meter, Point
 from .link import GatewayOffline, NoReply
 
 _logger = logging.getLogger(__name__)
@@ -599,14 +599,17 @@ async def deliver(row: dict, device, book) -> None:
         raise NoReply(Outcome.MALFORMED, "taken, yet the purchase count stands still")
 
 
+def _is_of_credit(point: Point) -> bool:
+    return point.channel in _CREDIT_CHANNELS
+
+
 class _CreditMeter:
     """The device side of a purchase."""
 
     def __init__(self, meter: Meter, ask: driver.Ask) -> None:
         self.meter, self.ask = meter, ask
-        points = [p for p in meter.profile.points if p.channel in _CREDIT_CHANNELS]
-        self.blocks = plan.blocks(meter.profile, "credit", points)
-        self.counts = any(point.channel == "purchase_count" for point in points)
+        self.blocks = plan.blocks(meter.profile, "credit", _is_of_credit)
+        self.counts = any(point.channel == "purchase_count" for point in meter.profile.points)
         self.values: dict = {}
 
     async def look(self) -> Held:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 
 import psycopg
 
@@ -38,8 +39,19 @@ TOTALS = {BY_CODE[code].number for code in BILLED.values()}
 _ELECTRICAL = frozenset(ELECTRICAL)
 #: Values whose columns have four bytes.
 _COLUMNS = _ELECTRICAL | {"purchase_count", "drift"}
-_PLAIN = frozenset({"state", "readings", "electrical"})
-_NOTHING_SHOWN = (None,) * 9
+#: Plain data that can lie on disk: state row of a meter, COPY lines of its registers and of its
+#: electrical values, and what goes into the journal; each may be None.
+Item = tuple[tuple | None, str | None, str | None, dict | None]
+_NO_ROWS = (None, None, None)
+#: What a state row shows besides the register, and its number of columns.
+_SHOWN = frozenset(
+    {
+        "power", "voltage", "voltage_a", "current", "current_a", "relay", "remaining", "overdraft",
+        "purchase_count", "battery_low", "drift",
+    }
+)  # fmt: skip
+SHOWN = 9
+_NOTHING_SHOWN = "\t".join(["\\N"] * SHOWN)
 
 
 class Sink:
@@ -51,8 +63,8 @@ class Sink:
         self.away = False
         self.stored_polls = 0
         self.dropped = 0
-        self._items: list[dict] = []
-        self._done: list[tuple[dict, Callable[[], None]]] = []
+        self._items: list[Item] = []
+        self._done: list[tuple[Item, Callable[[], None]]] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -73,13 +85,17 @@ class Sink:
         :param done: called after the commit. Such a result is never spooled: who sent it keeps it
             until then.
         """
-        item = _plain(result) if result is not None else {}
-        if events:
+        if events or clear or (result is not None and result.held):
             now = utcnow()
-            item["events"] = [_event(event, now) for event in events]
-        if clear and result is not None:
-            item["clear"] = [result.meter.id, 0, list(clear)]
-        self._take(item, done)
+            journal: dict = {"events": [_event(event, now) for event in events]}
+            if result is not None:
+                journal["held"] = result.held
+                if clear:
+                    journal["clear"] = [result.meter.id, 0, list(clear)]
+        else:
+            journal = None
+        rows = _NO_ROWS if result is None else _rows(result)
+        self._take((*rows, journal), done)
 
     def put_gateway(
         self,
@@ -97,17 +113,17 @@ class Sink:
             item["gateway"] = [gateway.state_id, online, now, error, meters]
         if clear:
             item["clear"] = [0, gateway.id, list(clear)]
-        self._take(item, None)
+        self._note(item)
 
     def clear(self, meter_id: int, kinds: Iterable[str]) -> None:
         """Troubles of a meter that are over."""
-        self._take({"clear": [meter_id, 0, list(kinds)]}, None)
+        self._note({"clear": [meter_id, 0, list(kinds)]})
 
     def put_device(self, gateway: Gateway, signal: int | None, iccid: str, peer: str = "") -> None:
         """What a device says of its radio; another SIM card than before goes into the journal."""
         facts = {"signal": signal, "iccid": iccid, "peer": peer}
         ids = {"gateway_id": gateway.id, "state_id": gateway.state_id}
-        self._take({"device": {**ids, **facts, "at": utcnow()}}, None)
+        self._note({"device": {**ids, **facts, "at": utcnow()}})
 
     def put_message(
         self,
@@ -137,13 +153,16 @@ class Sink:
             kind = "unknown_device" if unknown_device else "message"
             detail = " ".join(filter(None, (item["message"]["topic"], peer, f"({reason})")))
             item["events"] = [_event(Event(kind, _printable(detail), gateway_id=key), now)]
-        self._take(item, done)
+        self._note(item, done)
 
     def put_frames(self, frames: list[dict]) -> None:
         """Raw frames of a traced meter."""
-        self._take({"frames": frames}, None)
+        self._note({"frames": frames})
 
-    def _take(self, item: dict, done: Callable[[], None] | None) -> None:
+    def _note(self, journal: dict, done: Callable[[], None] | None = None) -> None:
+        self._take((*_NO_ROWS, journal), done)
+
+    def _take(self, item: Item, done: Callable[[], None] | None) -> None:
         if done is None:
             self._items.append(item)
         else:
@@ -228,7 +247,7 @@ class Sink:
         self.away = True
         self._next_try = asyncio.get_running_loop().time() + RETRY_SECONDS
 
-    def _keep(self, items: list[dict]) -> None:
+    def _keep(self, items: list[Item]) -> None:
         if items and not self.spool.append(items):
             self.dropped += len(items)
             _logger.error("The spool is full: %s results are lost", len(items))
@@ -241,7 +260,7 @@ class Sink:
             self.spool.drop(mark)
             self.away = False
 
-    async def _write(self, items: list[dict]) -> None:
+    async def _write(self, items: list[Item]) -> None:
         """Write a batch; a result that the database refuses does not hold the others up."""
         if not items:
             return
@@ -256,38 +275,40 @@ class Sink:
             await self._write(items[:half])
             await self._write(items[half:])
             return
-        self.stored_polls += sum(1 for item in items if "state" in item)
+        self.stored_polls += sum(1 for item in items if item[0] is not None)
 
 
-def _plain(result: PollResult) -> dict:
-    """A result as plain data that can lie on disk."""
+def _rows(result: PollResult) -> tuple[tuple, str | None, str | None]:
+    """State row, lines of the registers and line of the electrical values."""
     meter, values, readings = result.meter, _fitting(result.values), result.readings
-    at = str(result.at)
-    heard = at if result.seen is None else str(result.seen)
-    total = None
-    for number, value in readings:
-        if number in TOTALS:
-            total = value
-    item = {
-        "state": (
-            meter.state_id,
-            heard,
-            result.online,
-            meter.missed,
-            result.error,
-            None if result.error else heard,
-            None if total is None else at,
-            total,
-            *(_shown(values) if values else _NOTHING_SHOWN),
-        )
-    }
+    at = _said(result.at)
+    heard = at if result.seen is None else _said(result.seen)
+    total = lines = electrical = None
     if readings:
-        item["readings"] = [at, meter.id, result.source, readings]
+        head, tail = f"{at}\t{meter.id}\t", f"\t{result.source}\n"
+        lines = "".join([f"{head}{number}\t{value}{tail}" for number, value in readings])
+        for number, value in readings:
+            if number in TOTALS:
+                total = value
     if values and not _ELECTRICAL.isdisjoint(values):
-        item["electrical"] = [at, meter.id, *map(values.get, ELECTRICAL)]
-    if result.held:
-        item["held"] = result.held
-    return item
+        electrical = _text([at, meter.id, *map(values.get, ELECTRICAL)])
+    state = (
+        meter.state_id,
+        heard,
+        result.online,
+        meter.missed,
+        result.error,
+        None if result.error else heard,
+        None if total is None else at,
+        total,
+        None if _SHOWN.isdisjoint(values) else _shown(values),
+    )
+    return state, lines, electrical
+
+
+@lru_cache(maxsize=64)
+def _said(moment: datetime) -> str:
+    return str(moment)
 
 
 def _shown(values: dict) -> tuple:
@@ -348,42 +369,58 @@ def _escaped(value) -> str:
     return str(value)
 
 
-async def _write_batch(connection: psycopg.AsyncConnection, items: list[dict]) -> None:
-    readings: list[str] = []
-    electrical: list[str] = []
+async def _write_batch(connection: psycopg.AsyncConnection, items: list[Item]) -> None:
     states: dict[int, tuple] = {}
-    for item in items:
-        state = item.get("state")
+    readings, electrical, journal = [], [], []
+    for state, lines, line, entry in items:
+        if lines:
+            readings.append(lines)
+        if line:
+            electrical.append(line)
+        if entry:
+            journal.append(entry)
         if state is not None:
             known = states.get(state[0])
             states[state[0]] = _merged(known, state) if known else state
-        found = item.get("readings")
-        if found is not None:
-            at, meter_id, source, rows = found
-            for number, value in rows:
-                readings.append(f"{at}\t{meter_id}\t{number}\t{value}\t{source}\n")
-        row = item.get("electrical")
-        if row is not None:
-            electrical.append(_text(row))
     cursor = connection.cursor()
     if readings:
-        async with cursor.copy(sql.COPY_READINGS) as copy:
-            await copy.write("".join(readings))
-        await cursor.execute(sql.INSERT_READINGS)
+        await _write_readings(connection, "".join(readings))
     if electrical:
         async with cursor.copy(sql.COPY_ELECTRICAL) as copy:
             await copy.write("".join(electrical))
         await cursor.execute(sql.INSERT_ELECTRICAL)
     if states:
         async with cursor.copy(sql.COPY_STATES) as copy:
-            await copy.write("".join([_text(row) for _id, row in sorted(states.items())]))
+            await copy.write("".join([_state_text(row) for _id, row in sorted(states.items())]))
         await cursor.execute(sql.UPDATE_STATES)
-    journal = [item for item in items if not _PLAIN.issuperset(item)]
     if journal:
         # One round trip for all: each of them is rare, but a fleet may lose its power at once.
         async with connection.pipeline():
-            for item in journal:
-                await _write_journal(cursor, item)
+            for entry in journal:
+                await _write_journal(cursor, entry)
+
+
+async def _write_readings(connection: psycopg.AsyncConnection, lines: str) -> None:
+    """Straight into the table; when one of them is there already, through the staging table.
+
+    Repetitions are rare, and the way that allows them costs twice as much.
+    """
+    cursor = connection.cursor()
+    try:
+        async with connection.transaction(), cursor.copy(sql.COPY_STRAIGHT) as copy:
+            await copy.write(lines)
+    except psycopg.errors.UniqueViolation:
+        async with cursor.copy(sql.COPY_READINGS) as copy:
+            await copy.write(lines)
+        await cursor.execute(sql.INSERT_READINGS)
+
+
+def _state_text(row: tuple) -> str:
+    """The line of COPY of a state row."""
+    state_id, heard, online, missed, error, seen, at, total, shown = row
+    if error is None and shown is None and total is not None:  # nearly all: spared the loop
+        return f"{state_id}\t{heard}\t{online}\t{missed}\t\\N\t{seen}\t{at}\t{total}\t{_NOTHING_SHOWN}\n"
+    return _text([*row[:8], *(shown or (None,) * SHOWN)])
 
 
 def _merged(older: tuple, newer: tuple) -> tuple:
@@ -391,10 +428,13 @@ def _merged(older: tuple, newer: tuple) -> tuple:
 
     A total of the past (columns 6 and 7) does not take the place of a later one.
     """
-    merged = [*newer[:5], *(b if b is not None else a for a, b in zip(older[5:], newer[5:]))]
+    merged = [*newer[:5], *(b if b is not None else a for a, b in zip(older[5:8], newer[5:8]))]
     if older[6] and newer[6] and newer[6] < older[6]:
         merged[6:8] = older[6:8]
-    return tuple(merged)
+    before, now = older[8], newer[8]
+    if before and now:
+        now = tuple(b if b is not None else a for a, b in zip(before, now))
+    return (*merged, now or before)
 
 
 async def _write_journal(cursor: psycopg.AsyncCursor, item: dict) -> None:

@@ -19,6 +19,7 @@ CREATE TEMP TABLE IF NOT EXISTS staging_state (
 CREATE TEMP TABLE IF NOT EXISTS staging_electrical
     (LIKE prepay_reading_electrical_data) ON COMMIT DELETE ROWS;
 """
+COPY_STRAIGHT = "COPY prepay_reading_data (read_at, meter_id, channel, value, source) FROM STDIN"
 COPY_READINGS = "COPY staging (read_at, meter_id, channel, value, source) FROM STDIN"
 INSERT_READINGS = """
 INSERT INTO prepay_reading_data (read_at, meter_id, channel, value, source)

@@ -7,7 +7,7 @@ import heapq
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -280,6 +280,8 @@ class GatewayWorker:
         was_silent = meter.missed >= MISSES_UNTIL_OFFLINE
         try:
             found = await driver.read(meter, full, self._asker(meter))
+            if not self.online:
+                self._found()
         except NoReply as error:
             self.misses += 1
             self._missed(meter, error)
@@ -326,9 +328,12 @@ class GatewayWorker:
         now = utcnow()
         self.last_seen = now
         meter.missed, meter.ever_seen = 0, True
-        result = PollResult(meter, at or now, seen=now)
-        registers = {code: found.pop(code) for code in REGISTERS if code in found}
-        result.values = found
+        registers = {code: value for code, value in found.items() if code in REGISTERS}
+        if len(registers) < len(found):
+            found = {code: value for code, value in found.items() if code not in REGISTERS}
+        else:
+            found = {}
+        result = PollResult(meter, at or now, values=found, seen=now)
         verdict = judge(meter, result, registers, now, at is not None)
         if verdict.lookup:
             self.late.add(meter, registers, at, done)
@@ -338,14 +343,15 @@ class GatewayWorker:
             self.schedule_soon(meter)
         events, over = verdict.events, verdict.over
         if found:
-            self._weigh(meter, result, events)
-            if "clock" in found:
-                events = events + drift(meter, result, now)
             loads, calm = judge_power(meter, result)
-            events, over = events + loads, over | calm
-            if "battery_low" in found:
-                batteries, over = judge_battery(meter, result, over)
-                events = events + batteries
+            batteries, over = judge_battery(meter, result, over | calm)
+            events = [
+                *events,
+                *self._weigh(meter, result),
+                *(drift(meter, result, now) if "clock" in found else ()),
+                *loads,
+                *batteries,
+            ]
         if uncertain:
             result.values |= uncertain
         closing = raised = frozenset()
@@ -361,20 +367,21 @@ class GatewayWorker:
         """Ask again in a moment: a first value counts when a second one agrees (R-08)."""
         self._soon.add(meter.id)
 
-    def _weigh(self, meter: Meter, result: PollResult, events: list[Event]) -> None:
-        """What the values say of the relay, and what contradicts it."""
+    def _weigh(self, meter: Meter, result: PollResult) -> Sequence[Event]:
+        """What the values say of the relay; the events of what contradicts it."""
         if "relay" not in result.values and "power" not in result.values:
-            return
+            return ()
         evidence = driver.weigh(meter, result.values)
         if evidence.contradiction:
             result.values["relay"] = None
             detail = evidence.contradiction
-            events.append(Event("load_when_open", detail, meter_id=meter.id, severity="alarm"))
-        elif evidence.state is not None:
+            return [Event("load_when_open", detail, meter_id=meter.id, severity="alarm")]
+        if evidence.state is not None:
             result.values["relay"] = evidence.state
         elif result.values.get("relay") == "fault":
             detail = "the meter reports a fault of its valve or relay"
-            events.append(Event("valve_fault", detail, meter_id=meter.id, severity="alarm"))
+            return [Event("valve_fault", detail, meter_id=meter.id, severity="alarm")]
+        return ()
 
     # relay
 
@@ -548,7 +555,7 @@ class GatewayWorker:
     def _asker(self, meter: Meter, until: float | None = None):
         """The way to one meter: with a trace when the installer asked for it."""
         if meter.trace_until is None and until is None and self.online:
-            return self._ask_quickly
+            return self.link.ask
         traced = meter.trace_until is not None and meter.trace_until > utcnow()
 
         async def ask(exchange):
@@ -562,12 +569,6 @@ class GatewayWorker:
                     self.sink.put_frames(frames)
 
         return ask
-
-    async def _ask_quickly(self, exchange):
-        reply = await self.link.ask(exchange)
-        if not self.online:
-            self._found()
-        return reply
 
     async def _ask(self, exchange, until: float | None, frames: list[dict] | None):
         if frames is not None:

@@ -29,7 +29,7 @@ KEPT_BYTES = 1024
 """So many of the latest bytes are kept to tell what arrived instead of the answer."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Reply:
     """The answer to one request.
 
@@ -160,10 +160,16 @@ class ModbusExchange(Exchange):
             self._made = modbus.RtuResponseParser(self.request)
         return self._made
 
-    def _search(self, data: bytes) -> Reply | None:
-        if self._made is None and modbus.is_whole_answer(self.request, data):
+    def feed(self, data: bytes) -> Reply | None:
+        if not self.count and modbus.is_whole_answer(self.request, data):
             # The usual case costs no parser: the answer, all of it and nothing else.
-            return Reply(str(data[0]), data[1], bytes(data[3:-2]), None, False, bytes(data))
+            self.count = len(data)
+            raw = bytes(data)
+            self.reply = Reply(str(raw[0]), raw[1], raw[3:-2], None, False, raw)
+            return self.reply
+        return super().feed(data)
+
+    def _search(self, data: bytes) -> Reply | None:
         for frame in self._parser.feed(data):
             return _modbus_reply(frame)
         return None
@@ -216,11 +222,25 @@ def _another(raw: bytes) -> Stray:
 
 
 class _ModbusTcpExchange(Exchange):
-    __slots__ = ("_parser",)
+    __slots__ = ("_made",)
 
     def __init__(self, request: bytes) -> None:
         super().__init__(request)
-        self._parser = modbus.TcpResponseParser(request)
+        self._made: modbus.TcpResponseParser | None = None
+
+    @property
+    def _parser(self) -> modbus.TcpResponseParser:
+        if self._made is None:
+            self._made = modbus.TcpResponseParser(self.request)
+        return self._made
+
+    def feed(self, data: bytes) -> Reply | None:
+        if not self.count and modbus.is_whole_tcp_answer(self.request, data):
+            self.count = len(data)
+            raw = bytes(data)
+            self.reply = Reply(str(raw[6]), raw[7], raw[9:], None, False, raw)
+            return self.reply
+        return super().feed(data)
 
     def _search(self, data: bytes) -> Reply | None:
         for frame in self._parser.feed(data):

@@ -11,6 +11,7 @@ The transaction number tells a late answer from the right one.
 """
 
 import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,6 +58,15 @@ def _crc_table() -> tuple[int, ...]:
 
 
 _CRC_TABLE = _crc_table()
+#: The same for two bytes at a time, the first one low: half the steps.
+_CRC_PAIRS = array(
+    "H",
+    (
+        _CRC_TABLE[low] >> 8 ^ _CRC_TABLE[(_CRC_TABLE[low] ^ high) & 0xFF]
+        for high in range(256)
+        for low in range(256)
+    ),
+)
 
 
 def crc16(data: bytes | bytearray, crc: int = 0xFFFF) -> int:
@@ -67,9 +77,16 @@ def crc16(data: bytes | bytearray, crc: int = 0xFFFF) -> int:
     >>> crc16(bytes.fromhex("010330010006")).to_bytes(2, "little").hex()
     '9b08'
     """
-    for byte in data:
-        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
+    for pair in _pairs(len(data) // 2).unpack_from(data):
+        crc = _CRC_PAIRS[crc ^ pair]
+    if len(data) % 2:
+        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ data[-1]) & 0xFF]
     return crc
+
+
+@lru_cache(maxsize=1024)
+def _pairs(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}H")
 
 
 def _sound(frame: bytes) -> bool:
@@ -126,11 +143,17 @@ def tcp_request(request: bytes, transaction: int) -> bytes:
 
     :raises ValueError: no RTU frame, or the number is not in 0..65535
     """
-    if len(request) < 4 or not _sound(request):
-        raise ValueError(f"not a Modbus RTU request: {request.hex(' ')}")
     if not 0 <= transaction <= 0xFFFF:
         raise ValueError(f"transaction {transaction} is not in 0..65535")
-    return struct.pack(">HHH", transaction, 0, len(request) - 2) + request[:-2]
+    return transaction.to_bytes(2, "big") + _tcp_rest(request)
+
+
+@lru_cache(maxsize=8192)
+def _tcp_rest(request: bytes) -> bytes:
+    """What follows the transaction number."""
+    if len(request) < 4 or not _sound(request):
+        raise ValueError(f"not a Modbus RTU request: {request.hex(' ')}")
+    return struct.pack(">HH", 0, len(request) - 2) + request[:-2]
 
 
 def is_whole_answer(request: bytes, data: bytes) -> bool:
@@ -141,8 +164,21 @@ def is_whole_answer(request: bytes, data: bytes) -> bool:
         and data[2] == size
         and data[1] == request[1]
         and data[0] == request[0]
-        and request[1] in (READ_HOLDING, READ_INPUT)
+        and request[1] in READS
         and _sound(data)
+    )
+
+
+def is_whole_tcp_answer(request: bytes, data: bytes) -> bool:
+    """Whether `data` is exactly the normal answer to the Modbus TCP read request `request`."""
+    size = len(data) - 9
+    return (
+        size == 2 * (request[10] << 8 | request[11])
+        and data[:4] == request[:4]
+        and data[4] << 8 | data[5] == size + 3
+        and data[6:8] == request[6:8]
+        and data[8] == size
+        and request[7] in READS
     )
 
 

@@ -55,7 +55,7 @@ def test_first_value_counts_when_a_second_one_agrees(clock):
         for minute in range(3):
             clock(minute)
             one.take(meter, {"energy": 1000 + minute})
-        return [result.readings for result in sink.results]
+        return [list(result.readings) for result in sink.results]
 
     assert on_loop(work) == [[], [(1, 1001)], [(1, 1002)]]
 
@@ -111,3 +111,19 @@ def test_other_changes_keep_what_is_known(clock):
         return fresh.last_value, fresh.last_at
 
     assert on_loop(work) == (1200, AT.replace(minute=1))
+
+
+def test_trouble_of_one_meter_is_not_told_of_the_next(clock):
+    def work():
+        bad, good = make_meter(), replace(make_meter(), id=8, state_id=8)
+        sink = Kept()
+        for meter in (bad, good):
+            meter.last_value, meter.last_at = 1000, AT
+        one = worker.GatewayWorker(gateway(bad, good), None, sink)
+        clock(1)
+        one.take(bad, {"energy": 1001, "relay": "open", "power": 500})
+        told = list(sink.events)
+        one.take(good, {"energy": 1001, "relay": "closed", "power": 500})
+        return told, sink.events
+
+    assert on_loop(work) == (["load_when_open"], ["load_when_open"])
