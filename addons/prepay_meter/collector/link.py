@@ -94,21 +94,21 @@ class Link(asyncio.Protocol):
             await self.connect()
         loop = self._loop
         exchange = self._framed(exchange)
-        while (rest := self._free_at - loop.time()) > 0:
-            await asyncio.sleep(rest)
+        while (now := loop.time()) < self._free_at:
+            await asyncio.sleep(self._free_at - now)
             if self._quiet:
                 # A busy process may have slept longer than the line was quiet: what has arrived
                 # meanwhile is read, and thrown away, before anything is sent.
                 await asyncio.sleep(0.001)
-        if not self.connected:
-            raise GatewayOffline(f"{self._name()}: not connected")
-        if until is not None and loop.time() > until:
+            if not self.connected:
+                raise GatewayOffline(f"{self._name()}: not connected")
+        if until is not None and now > until:
             raise Stale("too old to be sent")
         self._quiet = False
         self._exchange, waiter = exchange, loop.create_future()
         self._waiter = waiter
         self.transport.write(exchange.request)
-        self._watch(loop.time() + self.timeout)
+        self._watch(now + self.timeout)
         try:
             return await waiter
         finally:

@@ -25,7 +25,7 @@ from .strangers import shown
 _logger = logging.getLogger(__name__)
 
 #: Pause between two transactions under load, so that each carries many polls.
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.25
 #: Below this many polls a transaction follows at once: few meters, no waiting.
 FEW = 20
 #: Largest number of polls in one transaction.

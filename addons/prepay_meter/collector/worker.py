@@ -93,6 +93,7 @@ class GatewayWorker:
         self.misses = 0
         self._may_serve = may_serve
         self._failures = 0
+        self._dials_in = gateway.dials_in
         self._loop = asyncio.get_running_loop()
         self._plan(gateway)
 
@@ -219,7 +220,7 @@ class GatewayWorker:
         if not self._may_serve():
             await asyncio.sleep(0.2)
             return
-        if self.gateway.dials_in and not self.link.connected:
+        if self._dials_in and not self.link.connected:
             await self._not_there_yet()
             return
         now = self._loop.time()
