@@ -2,6 +2,7 @@ from . import prepay_tariff
 from . import prepay_tariff_version
 from . import prepay_supply_policy
 from . import prepay_account
+from . import prepay_account_supply
 from . import prepay_account_meter
 from . import prepay_charge
 from . import prepay_ledger_entry
