@@ -360,6 +360,9 @@ class TestTariffVersion(BillingCase):
         draft = self.env["prepay.tariff.version"].browse(action["res_id"])
         self.assertEqual(draft.state, "draft")
         self.assertGreater(draft.valid_from, datetime.now())
+        local = draft.with_context(tz="Asia/Shanghai", lang="en_US")
+        local.valid_from = datetime(2030, 1, 1, 16)
+        self.assertEqual(local.display_name, "2030-01-02 00:00 (Draft)")
         self.assertEqual(len(draft.season_ids.period_ids), 3)
         draft.price_ids.peak = 1.1
         self.assertIn("Tier 1, Peak", draft.changes)
