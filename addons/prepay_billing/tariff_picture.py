@@ -38,7 +38,7 @@ def days(version):
     parts, used = [], set()
     for season in _seasons(version):
         since = f"{int(season.month or 1)}-{season.day}"
-        title = f"{season.name or ''} ({version.env._('from %s', since)})"
+        title = version.env._("%(season)s, from %(day)s", season=season.name or "", day=since)
         bars = [
             (kinds[kind], segments)
             for kind, segments in ((kind, season._segments(kind)) for kind in DAY_TYPES)

@@ -327,7 +327,7 @@ class PrepayTariffVersion(models.Model):
                     "decided_at": fields.Datetime.now(),
                 }
             )
-            version._log(self.env._("%s was refused.") + f" {version.remark}")
+            version._log(self.env._("%s was refused."), version.remark)
         return True
 
     def action_draft(self):
@@ -395,8 +395,8 @@ class PrepayTariffVersion(models.Model):
     def _local(self, moment):
         return fields.Datetime.context_timestamp(self, moment).strftime("%Y-%m-%d %H:%M")
 
-    def _log(self, text):
-        self.tariff_id.message_post(body=text % self._label())
+    def _log(self, text, remark=""):
+        self.tariff_id.message_post(body=f"{text % self._label()} {remark}".strip())
 
     def _approve(self):
         self._check_complete()
@@ -505,12 +505,12 @@ class PrepayTariffVersion(models.Model):
                             version=self._label(),
                             tier=number,
                             rate=self._rate_label(rate),
-                            price=_plain(price),
+                            price=tariff_picture.number(price),
                             unit=UNITS[self.medium],
                             service=self.env._(" with its service fee")
                             if with_service and (engine.service_percent or engine.service_price)
                             else "",
-                            limit=_plain(limit),
+                            limit=tariff_picture.number(limit),
                         )
                     )
 
@@ -713,14 +713,8 @@ def _tiers(rows, seasons):
     )
 
 
-def _plain(number):
-    """A price without idle zeros, with two decimals at least."""
-    whole, _dot, decimals = f"{Decimal(str(number)):.6f}".partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
 def _quantity(base):
-    return _plain(Decimal(base) / 1000) if isinstance(base, int) else ""
+    return tariff_picture.number(Decimal(base) / 1000) if isinstance(base, int) else ""
 
 
 def _clock(minute):
