@@ -507,7 +507,7 @@ class PrepayTariffVersion(models.Model):
                             rate=self._rate_label(rate),
                             price=tariff_picture.number(price),
                             unit=UNITS[self.medium],
-                            service=self.env._(" with its service fee")
+                            service=" " + self.env._("with its service fee")
                             if with_service and (engine.service_percent or engine.service_price)
                             else "",
                             limit=tariff_picture.number(limit),
