@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odoo.addons.prepay_billing.engine.rating import Interval, TariffVersion, rate
+from odoo.addons.prepay_billing.engine.rating import Interval, rate
+from odoo.addons.prepay_billing.engine.tariff import TariffVersion, one_price
 
 PROPERTY = settings(max_examples=200, deadline=None, database=None)
 UTC = timezone.utc
@@ -41,7 +42,7 @@ def cases(draw):
     )
     begins = {start - timedelta(days=30), *(start + offset for offset in offsets)}
     versions = [
-        TariffVersion(number, begin, draw(prices))
+        TariffVersion(number, begin, one_price(draw(prices)))
         for number, begin in enumerate(draw(st.permutations(sorted(begins))))
     ]
     return Interval(start, start + length, draw(st.integers(0, 10**9))), versions, zone
@@ -51,7 +52,7 @@ def cases(draw):
 @PROPERTY
 def test_lines_tile_time_and_quantity(case):
     interval, versions, zone = case
-    lines = rate(interval, versions, zone)
+    lines, _tiers = rate(interval, versions, zone)
     assert lines[0].start == interval.start
     assert lines[-1].end == interval.end
     assert all(a.end == b.start for a, b in pairwise(lines))
@@ -65,14 +66,18 @@ def test_lines_tile_time_and_quantity(case):
 def test_each_line_has_one_day_one_version_and_the_exact_amount(case):
     interval, versions, zone = case
     span = interval.end - interval.start
-    for line in rate(interval, versions, zone):
+    for line in rate(interval, versions, zone).lines:
         last = line.end - timedelta(microseconds=1)
         assert line.start.astimezone(zone).date() == line.day == last.astimezone(zone).date()
         valid = [version for version in versions if version.valid_from <= line.start]
         version = max(valid, key=lambda each: each.valid_from)
         assert line.version_id == version.id
         assert not any(line.start < each.valid_from < line.end for each in versions)
-        assert line.amount * 1000 == line.price * line.quantity == version.price * line.quantity
+        assert (
+            line.amount * 1000
+            == line.price * line.quantity
+            == version.tiers[0].prices["flat"] * line.quantity
+        )
         # The share of the time, to less than one base unit.
         tick = timedelta(microseconds=1)
         length = (line.end - line.start) // tick
@@ -91,6 +96,6 @@ def test_order_of_versions_plays_no_part(case, random):
 @PROPERTY
 def test_no_reason_to_split_no_split(case):
     interval, versions, zone = case
-    lines = rate(interval, versions, zone)
+    lines, _tiers = rate(interval, versions, zone)
     for before, after in pairwise(lines):
         assert (before.day, before.version_id) != (after.day, after.version_id)
