@@ -150,6 +150,8 @@ def test_version_that_begins_at_midnight_makes_one_cut():
         ("America/Sao_Paulo", utc(2019, 2, 17, 1), 3, {"2019-02-16": 2, "2019-02-17": 1}),
         # Between 00:00 and 01:00 twice, same day.
         ("America/Havana", utc(2024, 11, 3, 3), 4, {"2024-11-02": 1, "2024-11-03": 3}),
+        # The clock skips from 23:30 to 00:30: the day begins in between.
+        ("America/Toronto", utc(1919, 3, 31, 3), 3, {"1919-03-30": 1.5, "1919-03-31": 1.5}),
         # The zone crossed the date line: 2011-12-30 never was.
         ("Pacific/Apia", utc(2011, 12, 30, 9), 3, {"2011-12-29": 1, "2011-12-31": 2}),
         # At 00:01 back to 23:01: the new day keeps what it has begun.
@@ -158,7 +160,8 @@ def test_version_that_begins_at_midnight_makes_one_cut():
 )  # fmt: skip
 def test_days_with_summer_time(zone, start, hours, days):
     interval = Interval(start, start + timedelta(hours=hours), hours * 1000)
-    lines, _tiers = rate(interval, [SINCE_2000], ZoneInfo(zone))
+    version = flat(1, utc(1900, 1, 1), Decimal(1))
+    lines, _tiers = rate(interval, [version], ZoneInfo(zone))
     assert {line.day.isoformat(): line.quantity / 1000 for line in lines} == days
     assert len(lines) == len(days)
 
