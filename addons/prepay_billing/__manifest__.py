@@ -20,6 +20,7 @@
         "report/prepay_receipt_report.xml",
         "views/prepay_ledger_entry_views.xml",
         "views/prepay_charge_views.xml",
+        "views/prepay_charge_run_views.xml",
         "views/prepay_topup_views.xml",
         "views/prepay_supply_decision_views.xml",
         "views/prepay_sale_wizard_views.xml",

@@ -7,8 +7,8 @@ def uninstall_hook(env):
     delete_rows(
         env,
         "prepay_supply_decision",
-        "prepay_charge_entry_rel",
         "prepay_topup",
+        "prepay_charge_run",
         "prepay_charge",
         "prepay_ledger_entry",
         "prepay_account_meter",
@@ -17,5 +17,4 @@ def uninstall_hook(env):
         "prepay_tariff",
         "prepay_supply_policy",
     )
-    env.cr.execute("DROP FUNCTION IF EXISTS prepay_charge_quantity() CASCADE")
     env.cr.execute("DROP FUNCTION IF EXISTS prepay_ledger_append_only() CASCADE")

@@ -5,6 +5,7 @@ from . import prepay_account
 from . import prepay_account_supply
 from . import prepay_account_meter
 from . import prepay_charge
+from . import prepay_charge_run
 from . import prepay_ledger_entry
 from . import prepay_topup
 from . import prepay_supply_decision

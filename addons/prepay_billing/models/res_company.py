@@ -37,6 +37,11 @@ class ResCompany(models.Model):
         required=True,
         help="Until a charge is posted it is accrued: the available amount is right in both cases.",
     )
+    prepay_charge_estimates = fields.Boolean(
+        string="Charge Estimates",
+        help="An estimated reading is charged provisionally. The first true reading settles it by one "
+        "difference.",
+    )
     prepay_max_topup = fields.Monetary(
         string="Largest Top-up",
         default=5000,
