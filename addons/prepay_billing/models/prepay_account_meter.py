@@ -40,8 +40,9 @@ SELECT s.id, s.meter_id, m.medium, m.profile_id, s.tariff_id, a.location_id, l.t
    AND ((st.last_read_at > COALESCE(s.rated_at, s.start_at - interval '1 microsecond')
          AND (s.rated_at < s.end_at) IS NOT FALSE)
         OR (s.tariff_id = ANY(%(fee_tariffs)s::int[])
-            AND (COALESCE(s.fees_until, s.start_at) AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date
-                < (LEAST(%(now)s::timestamp, s.end_at) AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date)
+            AND ((COALESCE(s.fees_until, s.start_at) - %(tick)s) AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date
+                < ((LEAST(%(now)s::timestamp, s.end_at) - %(tick)s) AT TIME ZONE 'UTC'
+                   AT TIME ZONE l.tz)::date)
         OR (o.prepay_charge_estimates AND EXISTS (
             SELECT FROM prepay_reading_estimate e
              WHERE e.meter_id = s.meter_id AND e.state = 'current' AND e.end_at > s.rated_at
@@ -229,13 +230,15 @@ class PrepayAccountMeter(models.Model):
         self.env.flush_all()
         now = now or fields.Datetime.now()
         versions = self._tariff_versions()
+        with_fees = {key for key, items in versions.items() if has_fees(items)}
         self.env.cr.execute(
             _PICK,
             {
                 "after": after,
                 "ids": self.ids or None,
-                "fee_tariffs": [key for key, items in versions.items() if has_fees(items)],
+                "fee_tariffs": list(with_fees),
                 "now": now,
+                "tick": timedelta(microseconds=1),
                 "limit": limit,
             },
         )
@@ -255,7 +258,7 @@ class PrepayAccountMeter(models.Model):
                     item.estimate(*estimates[item.id])
                 if len(new) >= ROWS and not item.problem and full is None:
                     full = item.id
-                if has_fees(item.versions):
+                if row["tariff_id"] in with_fees:
                     until = min(now, row["end_at"] or now)
                     since = row["fees_until"] or row["start_at"]
                     if until > since:
@@ -322,7 +325,12 @@ class PrepayAccountMeter(models.Model):
             [list({row["profile_id"] for row in picked})],
         )
         moduli = dict(self.env.cr.fetchall())
-        calendars = self._calendars({row["location_id"] for row in picked})
+        seasonal = {
+            key for key, items in versions.items() if any(version.seasons for version in items)
+        }
+        calendars = self._calendars(
+            {row["location_id"] for row in picked if row["tariff_id"] in seasonal}
+        )
         registers = self._registers([row for row in picked if row["rate_source"] == "meter"])
         provisional = self._provisional([row for row in picked if row["provisional_until"]])
         zones = {name: ZoneInfo(name) for name in {row["tz"] for row in picked}}
@@ -353,8 +361,28 @@ class PrepayAccountMeter(models.Model):
 
     @api.model
     def _calendars(self, location_ids):
-        """Calendars of special days by place. Places without one have plain weeks."""
-        return {}
+        """Engine calendars by place: of the place, of one above it, or of its company."""
+        self.env.cr.execute(
+            """
+            SELECT l.id, l.company_id,
+                   (SELECT p.calendar_id
+                      FROM unnest(string_to_array(trim(trailing '/' FROM l.parent_path), '/'))
+                           WITH ORDINALITY AS u(id, depth)
+                      JOIN prepay_location p ON p.id = u.id::int
+                     WHERE p.calendar_id IS NOT NULL ORDER BY u.depth DESC LIMIT 1)
+              FROM prepay_location l WHERE l.id = ANY(%s)
+            """,
+            [list(location_ids)],
+        )
+        rows = self.env.cr.fetchall()
+        of_company = {
+            company.id: company._prepay_calendar().id
+            for company in self.env["res.company"].browse({row[1] for row in rows}).sudo()
+        }
+        found = {row[0]: row[2] or of_company[row[1]] for row in rows}
+        model = self.env["prepay.calendar"]
+        engine = {item: model.browse(item or [])._engine_calendar() for item in set(found.values())}
+        return {location: engine[item] for location, item in found.items()}
 
     @api.model
     def _registers(self, picked):

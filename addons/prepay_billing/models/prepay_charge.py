@@ -60,7 +60,7 @@ SELECT s.id, d.day, c.id, c.exact_amount::text, c.quantity_base, c.kind, c.day, 
           AND (h.channel = CASE m.medium WHEN 'water' THEN %(water)s ELSE %(power)s END
                OR s.rate_source = 'meter')
           AND c.kind <> 'fee' AND c.end_at > COALESCE(h.previous_at, h.first_at))
- ORDER BY s.id, d.day, c.id
+ ORDER BY s.id, d.day, c.day, c.version_id, c.kind DESC, c.rate, c.tier, c.id
 """
 _POSTED = """
 UPDATE prepay_charge c
