@@ -141,6 +141,14 @@ class PrepayTariffVersion(models.Model):
         "Purchase price and ceiling are not below 0.",
     )
 
+    @api.depends("valid_from", "state")
+    @api.depends_context("lang", "tz")
+    def _compute_display_name(self):
+        states = dict(self._fields["state"]._description_selection(self.env))
+        for version in self:
+            start = version._local(version.valid_from) if version.valid_from else ""
+            version.display_name = f"{start} ({states[version.state]})"
+
     @api.depends("price_ids.sequence", *(f"price_ids.{rate}" for rate in RATES))
     def _compute_price(self):
         for version in self:
@@ -376,6 +384,13 @@ class PrepayTariffVersion(models.Model):
             tariff=self.tariff_id.name,
             start=self._local(self.valid_from),
         )
+
+    def _lowest_and_highest(self):
+        """The lowest and the highest price of a unit of usage, without free tiers; CNY."""
+        self.ensure_one()
+        prices = [line[rate] for line in self.price_ids for rate in RATES if line[rate]]
+        prices = prices or [self.price]
+        return min(prices), max(prices)
 
     def _local(self, moment):
         return fields.Datetime.context_timestamp(self, moment).strftime("%Y-%m-%d %H:%M")

@@ -28,6 +28,7 @@ class PrepayTariffSimulation(models.TransientModel):
 
     _name = "prepay.tariff.simulation"
     _description = "Tariff Simulator"
+    _rec_name = "meter_id"
 
     meter_id = fields.Many2one("prepay.meter", required=True)
     medium = fields.Selection(related="meter_id.medium")
@@ -129,14 +130,7 @@ class PrepayTariffSimulation(models.TransientModel):
                 tariff, version, rows, (start, end), zone, calendar._engine_calendar()
             )
         self._show(results, rows, start, end)
-        return {
-            "type": "ir.actions.act_window",
-            "name": self.env._("Tariff Simulator"),
-            "res_model": self._name,
-            "res_id": self.id,
-            "view_mode": "form",
-            "target": "current",
-        }
+        return True
 
     def action_intervals(self):
         """The stretches of the month, each with its rate, tier and price."""
