@@ -44,6 +44,13 @@ class ResCompany(models.Model):
         currency_field="currency_id",
     )
 
+    prepay_four_eyes_limit = fields.Monetary(
+        string="Four-eyes Limit",
+        default=500,
+        help="Above it a second person approves adjustments, reversals and transfers.",
+        currency_field="currency_id",
+    )
+
     def _prepay_env(self):
         """The environment in this company's language, for texts that are stored."""
         self.ensure_one()

@@ -1,1 +1,2 @@
 from . import prepay_sale_wizard
+from . import prepay_wallet_operation
