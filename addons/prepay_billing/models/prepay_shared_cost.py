@@ -28,9 +28,7 @@ class PrepaySharedCost(models.Model):
     location_id = fields.Many2one(
         "prepay.location", string="Shared By", required=True, index=True, check_company=True
     )
-    company_id = fields.Many2one(
-        related="location_id.company_id", store=True, index=True, default=None
-    )
+    company_id = fields.Many2one(related="location_id.company_id", store=True, index=True)
     medium = fields.Selection(
         [("electricity", "Electricity"), ("water", "Water")], required=True, default="electricity"
     )

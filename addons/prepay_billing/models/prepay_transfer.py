@@ -30,9 +30,7 @@ class PrepayTransfer(models.Model):
         check_company=True,
         domain="[('id', '!=', account_id), ('state', '=', 'open')]",
     )
-    company_id = fields.Many2one(
-        related="account_id.company_id", store=True, index=True, default=None
-    )
+    company_id = fields.Many2one(related="account_id.company_id", store=True, index=True)
     amount = fields.Monetary(required=True)
 
     _amount_positive = models.Constraint("CHECK (amount > 0)", "A transfer is more than zero.")

@@ -19,9 +19,7 @@ class PrepayWalletAdjustment(models.Model):
     account_id = fields.Many2one(
         "prepay.account", required=True, index=True, ondelete="restrict", check_company=True
     )
-    company_id = fields.Many2one(
-        related="account_id.company_id", store=True, index=True, default=None
-    )
+    company_id = fields.Many2one(related="account_id.company_id", store=True, index=True)
     entry_id = fields.Many2one(
         "prepay.ledger.entry",
         string="Entry to Reverse",

@@ -19,9 +19,7 @@ class PrepayWalletDocument(models.AbstractModel):
     _rec_name = "number"
 
     number = fields.Char(readonly=True, copy=False, default=lambda self: self.env._("New"))
-    company_id = fields.Many2one(
-        "res.company", required=True, index=True, default=lambda self: self.env.company
-    )
+    company_id = fields.Many2one("res.company", index=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
     reason = fields.Char(required=True, tracking=True)
     state = fields.Selection(
