@@ -14,6 +14,16 @@ from . import prepay_account_meter
 from . import prepay_charge
 from . import prepay_charge_run
 from . import prepay_ledger_entry
+from . import prepay_wallet_checkpoint
+from . import prepay_wallet_guard
+from . import prepay_wallet_document
+from . import prepay_wallet_adjustment
+from . import prepay_wallet_audit
+from . import prepay_transfer
+from . import prepay_allowance
+from . import prepay_allowance_grant
+from . import prepay_shared_cost
+from . import prepay_shared_cost_line
 from . import prepay_topup
 from . import prepay_supply_decision
 from . import prepay_location

@@ -31,6 +31,11 @@ class ResConfigSettings(models.TransientModel):
     prepay_max_topup = fields.Monetary(
         related="company_id.prepay_max_topup", readonly=False, currency_field="company_currency_id"
     )
+    prepay_four_eyes_limit = fields.Monetary(
+        related="company_id.prepay_four_eyes_limit",
+        readonly=False,
+        currency_field="company_currency_id",
+    )
     company_currency_id = fields.Many2one(
         related="company_id.currency_id", string="Prepaid Currency"
     )
