@@ -25,8 +25,16 @@ class ResConfigSettings(models.TransientModel):
     prepay_posting = fields.Selection(
         related="company_id.prepay_posting", readonly=False, required=True
     )
+    prepay_charge_estimates = fields.Boolean(
+        related="company_id.prepay_charge_estimates", readonly=False
+    )
     prepay_max_topup = fields.Monetary(
         related="company_id.prepay_max_topup", readonly=False, currency_field="company_currency_id"
+    )
+    prepay_four_eyes_limit = fields.Monetary(
+        related="company_id.prepay_four_eyes_limit",
+        readonly=False,
+        currency_field="company_currency_id",
     )
     company_currency_id = fields.Many2one(
         related="company_id.currency_id", string="Prepaid Currency"
