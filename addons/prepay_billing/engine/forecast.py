@@ -21,7 +21,7 @@ HORIZON = 365
 #: Days that a suggested top-up should last, and the steps it is rounded up to.
 SUGGESTED_DAYS, SUGGESTED_STEP = 30, Decimal(10)
 
-_WEEK_HALF = Decimal("0.5") ** (Decimal(1) / Decimal(7))
+_WEIGHTS = [Decimal("0.5") ** (Decimal(age) / 7) for age in range(HISTORY_DAYS + 1)]
 _SEEN = 2  # so many days at the mean are added to what a weekday has shown
 _TENTH = Decimal("0.1")
 
@@ -54,16 +54,14 @@ def expected(history: Sequence[tuple[date, Decimal]], today: date) -> tuple[Deci
     factors = _factors(days)
     total = weight = Decimal(0)
     for day, amount in days:
-        share = _WEEK_HALF ** (today - day).days
+        share = _WEIGHTS[(today - day).days]
         total += share * amount
         weight += share * factors[day.weekday()]
     level = max(total / weight, Decimal(0)) if weight else Decimal(0)
     return tuple(level * factor for factor in factors)
 
 
-def forecast(
-    available: Decimal, history: Sequence[tuple[date, Decimal]], today: date
-) -> Forecast:
+def forecast(available: Decimal, history: Sequence[tuple[date, Decimal]], today: date) -> Forecast:
     """How long `available` CNY last from the beginning of `today`, and what to top up."""
     use = expected(history, today)
     if use is None:
@@ -71,9 +69,7 @@ def forecast(
     week = sum(use)
     if week <= 0:
         return Forecast(Decimal(HORIZON), Decimal(0), Decimal(0))
-    month = sum(
-        use[(today + timedelta(days=ahead)).weekday()] for ahead in range(SUGGESTED_DAYS)
-    )
+    month = sum(use[(today + timedelta(days=ahead)).weekday()] for ahead in range(SUGGESTED_DAYS))
     missing = max(month - available, Decimal(0)) / SUGGESTED_STEP
     suggested = missing.to_integral_value(ROUND_CEILING) * SUGGESTED_STEP
     return Forecast(days_of(available, use, today), week / 7, suggested)

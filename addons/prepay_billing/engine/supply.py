@@ -50,10 +50,10 @@ def decide(policy: Policy, evidence: Evidence) -> Decision:
     )
     checks = _checks(policy, evidence)
     own_cut = evidence.cut_by_policy and evidence.desired == "open"
-    if own_cut or evidence.limited is True:
-        if evidence.available is not None and evidence.available > policy.restore_above:
-            restore = Check("restore", True, str(evidence.available), f"> {policy.restore_above}")
-            return Decision("close" if own_cut else "release", level, (restore, *checks), ())
+    paid = evidence.available is not None and evidence.available > policy.restore_above
+    if paid and (own_cut or evidence.limited is True):
+        restore = Check("restore", True, str(evidence.available), f"> {policy.restore_above}")
+        return Decision("close" if own_cut else "release", level, (restore, *checks), ())
     blocked_by = tuple(check.code for check in checks if not check.passed)
     if blocked_by:
         return Decision(None, level, checks, blocked_by)

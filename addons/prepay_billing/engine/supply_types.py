@@ -52,7 +52,8 @@ class Policy:
     "alarm_order" (alarm 2 above alarm 1), "restore_order" (restore below the cut: the relay
     would open and close in turns), "window_half" (one end only), "window_empty" (both ends
     equal), "window_zone" (local times carry no zone), "threshold_negative" (days, percent or
-    essential power), "night_half", "window_night" (the whole window lies in the night: no cut
+    essential power), "night_half", "night_empty",
+    "window_night" (the whole window lies in the night: no cut
     could ever happen).
     """
 
@@ -123,6 +124,8 @@ class Policy:
         for name in names:
             if getattr(getattr(self, name), "tzinfo", None) is not None:
                 _refuse(PolicyError, "window_zone", self, name)
+        if self.night_start is not None and self.night_start == self.night_end:
+            _refuse(PolicyError, "night_empty", self, *names)
         if self.window_start is None or self.night_start is None:
             return
         # Inside when it begins in the night and the night is not over before it ends.
