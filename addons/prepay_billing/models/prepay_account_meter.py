@@ -163,7 +163,7 @@ class PrepayAccountMeter(models.Model):
             except RatingError as error:
                 problem = f"{read_at}: {error.detail}"
                 break
-            lines.extend((supply, line) for line in rated)
+            lines.extend((supply, line) for line in rated.lines)
             at, value = read_at, next_value
         cursors.append((supply.id, at, value, problem))
 

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 from odoo import api, fields, models
 
-from ..engine.rating import TariffVersion
+from ..engine.tariff import TariffVersion, one_price
 
 
 class PrepayTariff(models.Model):
@@ -54,6 +54,10 @@ class PrepayTariff(models.Model):
         )
         for tariff_id, version_id, valid_from, price in self.env.cr.fetchall():
             versions[tariff_id].append(
-                TariffVersion(version_id, valid_from.replace(tzinfo=timezone.utc), Decimal(price))
+                TariffVersion(
+                    version_id,
+                    valid_from.replace(tzinfo=timezone.utc),
+                    one_price(Decimal(price)),
+                )
             )
         return {tariff_id: tuple(items) for tariff_id, items in versions.items()}
