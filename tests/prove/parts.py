@@ -22,6 +22,8 @@ def load(addon: str, name: str) -> ModuleType:
     return import_module(f"{package}.{name}")
 
 
+calendar = load("prepay_billing", "engine.calendar")
+tariff = load("prepay_billing", "engine.tariff")
 rating = load("prepay_billing", "engine.rating")
 rounding = load("prepay_billing", "engine.rounding")
 ledger = load("prepay_billing", "engine.ledger")

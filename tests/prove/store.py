@@ -36,6 +36,7 @@ class Store:
         self.crashes: Counter[tuple[str, str]] = Counter()
         self.passed = 0
         self._undo: list[tuple] = []
+        self._later: list[tuple] = []
         self._flow = ""
         self._armed = 0
         self._lengths: dict[str, int] = {}
@@ -91,12 +92,20 @@ class Store:
         self._undo.append((table.pop,))
         self.point("row appended")
 
+    def on_commit(self, call, *arguments) -> None:
+        """For what watches the store: told when, and only when, the transaction is committed."""
+        self._later.append((call, *arguments))
+
     def commit(self) -> None:
         self.point("before commit")
         self._undo.clear()
+        for call, *arguments in self._later:
+            call(*arguments)
+        self._later.clear()
         self.point("after commit")
 
     def rollback(self) -> None:
+        self._later.clear()
         while self._undo:
             call, *arguments = self._undo.pop()
             call(*arguments)
