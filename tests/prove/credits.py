@@ -38,7 +38,7 @@ class Credits:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(f"credits {seed}")
-        self.store = Store(self.chance, 0.3)
+        self.store = Store(self.chance, 0.5)
         self.decisions = self.cuts = self.restores = 0
         self.trace: list[str] = []
         self.devices = {}
@@ -53,7 +53,7 @@ class Credits:
         self.sends: dict[tuple[int, int], int] = {}
         self.backup = None
         self.lost: dict[int, dict[int, int]] = {number: {} for number in self.meters}
-        self.paid = {number: 0 for number in self.meters}
+        self.paid = dict.fromkeys(self.meters, 0)
 
     @property
     def crashes(self):

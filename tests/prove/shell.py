@@ -167,19 +167,18 @@ class Shell:
         breaks = sorted(meter.baselines)
         if breaks:
             history.broke = breaks[-1].replace(tzinfo=None), *meter.baselines[breaks[-1]]
+        newest = sorted(meter.readings)[-quality.RECENT :]
         points = [
-            quality.Point(value, at.replace(tzinfo=None))
-            for at, value in meter.readings.items()
+            quality.Point(meter.readings[at], at.replace(tzinfo=None))
+            for at in newest
             if not breaks or at > breaks[-1]
         ]
-        if breaks:
-            points.append(
-                quality.Point(meter.baselines[breaks[-1]][1], breaks[-1].replace(tzinfo=None))
-            )
-        points.sort(key=lambda point: point.at)
+        if breaks and len(points) < quality.RECENT:
+            begin = breaks[-1].replace(tzinfo=None)
+            points.insert(0, quality.Point(meter.baselines[breaks[-1]][1], begin))
         if points:
             history.value, history.at = points[-1]
-            history.recent = points[-quality.RECENT :]
+            history.recent = points
         return history
 
     def _around(self, meter: Meter, moment: datetime):

@@ -15,7 +15,7 @@ from .store import Broken
 
 AREAS = {area.name: area for area in (Site, Credits, Cuts)}
 # Steps of one seed. Decisions are cheap and many, a site has the most that can go wrong.
-STEPS = {"site": 1500, "credits": 1500, "cuts": 6000}
+STEPS = {"site": 1500, "credits": 6000, "cuts": 10_000}
 
 
 @dataclass

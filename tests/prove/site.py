@@ -27,8 +27,9 @@ BEGINS = [
     datetime(2019, 2, 14, tzinfo=UTC),
     datetime(2026, 9, 28, tzinfo=UTC),
 ]
-SKEWS = [timedelta(seconds=second) for second in (0, 0, 0, 0, 4, -5, 6, -7200, 3 * 86_400)]
+SKEWS = [timedelta(seconds=second) for second in (0, 0, 0, 0, 0, 0, 0, 0, 4, -5, 6, -7200, 3 * 86_400)]
 DRIFTS = [timedelta(seconds=second) for second in (0, 0, 0, 50, -200, 290, 4000, -86_400)]
+ALWAYS = {"window_start": None, "window_end": None}
 SCALE = 10**18
 DAYS = 40
 
@@ -47,11 +48,11 @@ class Site:
         self.versions = bill.versions_of(chance, self.begin, DAYS)
         self.calendar = bill.calendar_of(chance, self.begin, DAYS)
         policy = parts.supply.Policy(
-            notice_lead=chance.choice((timedelta(0), HOUR, DAY)),
+            notice_lead=chance.choice((timedelta(0), timedelta(0), HOUR, DAY)),
             cut_at=chance.choice((Decimal(0), Decimal(-5))),
             restore_above=chance.choice((Decimal(0), Decimal(1))),
-            working_days_only=chance.random() < 0.5,
-            **chance.choice(({}, {}, {"window_start": None, "window_end": None})),
+            working_days_only=chance.random() < 0.3,
+            **chance.choice(({}, ALWAYS, ALWAYS)),
         )
         self.shell = Shell(self.store, self.zone, policy, self.versions, self.calendar)
         self.shell.watch = self
@@ -87,7 +88,7 @@ class Site:
 
     def _device(self) -> Device:
         chance = self.chance
-        modulus = chance.choice((1_000_000, 100_000_000))
+        modulus = chance.choice((10_000_000, 100_000_000))
         near_end = chance.random() < 0.3
         register = chance.randrange(modulus - 30_000, modulus) if near_end else 400_000
         rate = chance.choice((2200, 8800))
@@ -109,7 +110,7 @@ class Site:
     def step(self, number: int) -> None:
         self.count = number
         pick = self.chance.random()
-        for limit, action in ACTIONS:
+        for limit, action in ACTIONS:  # noqa: B007
             if pick < limit:
                 break
         action(self)
@@ -141,7 +142,7 @@ class Site:
         for number in range(len(self.devices)):
             if chance.random() < 0.8:
                 self._send(number)
-        if chance.random() < 0.05:
+        if chance.random() < 0.15:
             self.skew = chance.choice(SKEWS)
             self.say("clock of the platform: %s off", self.skew)
         for number, (moment, *_rest) in list(self.breaks.items()):
@@ -169,7 +170,7 @@ class Site:
         fate = chance.random()
         if fate < 0.08:
             return
-        if fate < 0.12:
+        if fate < 0.10:
             message = self._corrupted(message)
         elif fate < 0.25:
             message = message._replace(due=self.now + MINUTE * chance.randrange(600))
@@ -249,8 +250,8 @@ class Site:
         )
 
     def rate(self) -> None:
-        meter = self.chance.choice(self.shell.meters)
-        self.run("rate", self.shell.rate, meter, self.now)
+        for meter in self.shell.meters:
+            self.run("rate", self.shell.rate, meter, self.now)
 
     def post(self) -> None:
         meter = self.chance.choice(self.shell.meters)
@@ -264,7 +265,10 @@ class Site:
     def order(self) -> None:
         chance = self.chance
         account = chance.choice(self.shell.accounts)
-        fen = chance.choice((1, 500, 1000, 5000))
+        fen = chance.choice((1, 100, 300, 1000, 3000))
+        owed = self.shell.policy.restore_above - self.shell.available(account)
+        if owed > 0 and chance.random() < 0.6:
+            fen += int(owed * 100)
         order = Order(account.number, account.company, fen, self.now)
         self.shell.orders.append(order)
         if chance.random() < 0.85:
@@ -307,7 +311,7 @@ class Site:
         chance = self.chance
         account = chance.choice(self.shell.accounts)
         kind = chance.choice(("topup", "grant", "grant"))
-        fen = chance.choice((50, 300, 1000))
+        fen = chance.choice((10, 50, 300))
         key = f"{kind}{len(self.cashed)}"
         self.cashed[key] = fen
         self.say("%s of %s fen for %s", kind, fen, account.number)
@@ -847,11 +851,11 @@ def _scaled(amount: Decimal) -> int:
 
 _WEIGHTS = [
     (25, Site.tick),
-    (12, Site.rate),
+    (14, Site.rate),
     (6, Site.post),
     (12, Site.judge),
-    (10, Site.switch),
-    (4, Site.order),
+    (14, Site.switch),
+    (3, Site.order),
     (8, Site.notify),
     (6, Site.consume),
     (1, Site.reconcile),
@@ -859,9 +863,9 @@ _WEIGHTS = [
     (2, Site.reverse),
     (2, Site.transfer),
     (4, Site.refund),
-    (4, Site.warn),
+    (8, Site.warn),
     (1, Site.disturb),
-    (2, Site.operate),
+    (5, Site.operate),
     (0.5, Site.lock),
 ]
 _TOTAL = sum(weight for weight, _action in _WEIGHTS)

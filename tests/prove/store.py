@@ -8,7 +8,7 @@ import random
 from collections import Counter
 
 
-class Crash(Exception):  # noqa: N818 (no error of the program: the process is gone)
+class Crash(Exception):
     """The process died here."""
 
 
