@@ -27,7 +27,9 @@ BEGINS = [
     datetime(2019, 2, 14, tzinfo=UTC),
     datetime(2026, 9, 28, tzinfo=UTC),
 ]
-SKEWS = [timedelta(seconds=second) for second in (0, 0, 0, 0, 0, 0, 0, 0, 4, -5, 6, -7200, 3 * 86_400)]
+SKEWS = [
+    timedelta(seconds=second) for second in (0, 0, 0, 0, 0, 0, 0, 0, 4, -5, 6, -7200, 3 * 86_400)
+]
 DRIFTS = [timedelta(seconds=second) for second in (0, 0, 0, 50, -200, 290, 4000, -86_400)]
 ALWAYS = {"window_start": None, "window_end": None}
 SCALE = 10**18
