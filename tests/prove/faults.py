@@ -88,7 +88,7 @@ def _lines_changed(change):
     return make
 
 
-@fault(parts.rating, "rate", "site", "R-02")
+@fault(parts.rating, "rate", "site", "R-02", "M-11")
 def a_unit_is_lost_at_each_cut(right):
     return _lines_changed(
         lambda lines: (
@@ -141,7 +141,7 @@ def history_is_priced_anew(right):
     return rate
 
 
-@fault(parts.rating, "fees", "site", "M-11")
+@fault(parts.rating, "fees", "site", "M-11", "R-02")
 def fees_come_twice(right):
     return lambda *arguments: right(*arguments) * 2
 
@@ -181,7 +181,7 @@ def no_grace_and_no_lead(right):
     return _passes(right)
 
 
-@fault(parts.supply, "_window", "cuts", "S-03")
+@fault(parts.supply, "_window", "cuts", "S-03", "policy")
 def window_in_utc(right):
     return lambda policy, evidence: right(policy, replace(evidence, tz=UTC))
 
@@ -264,16 +264,12 @@ def old_database_sends(_right):
 
 @fault(Shell, "_mark_posted", "site", "M-11")
 def posted_twice_after_a_crash(right):
-    """The entry is committed before the charge says so, under a key of this try only."""
-    tries = count()
+    """The entry is committed before the charge says so, and the next try has a new key."""
 
-    def mark(self, meter, due, *rest):
-        account = self.accounts[meter.account]
-        for row in account.entries[-2:]:
-            if row.kind == "charge" and row.key.startswith(f"charge:{meter.number}:"):
-                account.keys[f"{row.key}:{next(tries)}"] = account.keys.pop(row.key, row)
+    def mark(self, meter, *rest):
+        self.store.set(meter, postings=meter.postings + 1)
         self.store.commit()
-        right(self, meter, due, *rest)
+        right(self, meter, *rest)
 
     return mark
 
@@ -320,9 +316,19 @@ def old_cut_is_sent(_right):
     return lambda *_arguments: False
 
 
-@fault(Shell, "_look_at", "site", "S-06", "S-01")
-def paid_and_nobody_looks(_right):
-    return lambda *_arguments: None
+@fault(Shell, "_look_at", "site", "S-06")
+def paid_and_nobody_looks(right):
+    def look(self, account, now):
+        cut = [meter for meter in self.meters if meter.own]
+        for meter in cut:
+            meter.own = False
+        try:
+            right(self, account, now)
+        finally:
+            for meter in cut:
+                meter.own = True
+
+    return look
 
 
 @fault(Shell, "lock", "site", "M-03", "M-02")
