@@ -62,7 +62,7 @@ class Credits:
     def step(self, number: int) -> None:
         pick = self.chance.random()
         meter = self.meters[self.chance.randrange(len(self.meters))]
-        if pick < 0.30:
+        if pick < 0.80 and self._open(meter) is None:
             self._buy(meter)
         elif pick < 0.80:
             self.store.run("credit", self._work, meter)
@@ -76,7 +76,7 @@ class Credits:
         elif self.backup:
             self._restore_backup()
         self._check(meter)
-        if number % 200 == 199:
+        if number % 30 == 29:
             self._finish()
 
     def _buy(self, meter) -> None:

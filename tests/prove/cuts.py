@@ -28,8 +28,8 @@ class Cuts:
         self.chance = random.Random(f"cuts {seed}")
         self.decisions = self.cuts = self.restores = 0
         self.crashes: dict = {}
-        self.trace: list[str] = []
-        self.policies = [self._policy() for _ in range(6)]
+        self.trace: list = []
+        self.policies = [(rules, _policy_of(rules)) for rules in (self._policy() for _ in range(6))]
 
     def _policy(self) -> dict:
         pick = self.chance.choice
@@ -51,12 +51,12 @@ class Cuts:
 
     def step(self, _number: int) -> None:
         chance = self.chance
-        rules = chance.choice(self.policies)
+        rules, policy = chance.choice(self.policies)
         truth = self._truth(rules)
-        policy, evidence = _policy_of(rules), _evidence_of(truth)
-        self.trace = [f"rules {rules}", f"truth {truth}"]
+        evidence = _evidence_of(truth)
+        self.trace = [rules, truth]
         decision = parts.supply.decide(policy, evidence)
-        self.trace.append(f"answer {decision.action}, level {decision.level.value}")
+        self.trace.append(decision)
         self.decisions += 1
         self._judge(rules, truth, decision)
 

@@ -61,7 +61,7 @@ def one_seed(seed: int, areas: tuple[str, ...] = tuple(AREAS), scale: float = 1.
 
 def report(area, seed: int, number: int, error: Exception, lines: int = 25) -> str:
     """What failed, how to see it again, and what led to it."""
-    trace = "\n".join(f"    {line[:300]}" for line in list(area.trace)[-lines:])
+    trace = "\n".join(f"    {str(line)[:300]}" for line in list(area.trace)[-lines:])
     what = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
     return (
         f"seed {seed}, step {area.name}:{number}: {what[:2000]}\n"
