@@ -8,8 +8,17 @@ def uninstall_hook(env):
     delete_rows(
         env,
         "prepay_supply_decision",
-        "prepay_charge_entry_rel",
+        "prepay_allowance_grant",
+        "prepay_allowance",
+        "prepay_shared_cost_line",
+        "prepay_shared_cost",
+        "prepay_transfer",
+        "prepay_wallet_adjustment",
+        "prepay_wallet_checkpoint",
+        "prepay_wallet_guard",
+        "prepay_wallet_audit",
         "prepay_topup",
+        "prepay_charge_run",
         "prepay_charge",
         "prepay_ledger_entry",
         "prepay_account_meter",
@@ -24,5 +33,4 @@ def uninstall_hook(env):
         "prepay_calendar_day",
         "prepay_calendar",
     )
-    env.cr.execute("DROP FUNCTION IF EXISTS prepay_charge_quantity() CASCADE")
     env.cr.execute("DROP FUNCTION IF EXISTS prepay_ledger_append_only() CASCADE")

@@ -63,6 +63,11 @@ class ResCompany(models.Model):
         required=True,
         help="Until a charge is posted it is accrued: the available amount is right in both cases.",
     )
+    prepay_charge_estimates = fields.Boolean(
+        string="Charge Estimates",
+        help="An estimated reading is charged provisionally. The first true reading settles it by one "
+        "difference.",
+    )
     prepay_max_topup = fields.Monetary(
         string="Largest Top-up",
         default=5000,
@@ -75,6 +80,12 @@ class ResCompany(models.Model):
         self.ensure_one()
         shipped = self.env.ref("prepay_billing.calendar_china", raise_if_not_found=False)
         return self.sudo().prepay_calendar_id or shipped or self.env["prepay.calendar"]
+    prepay_four_eyes_limit = fields.Monetary(
+        string="Four-eyes Limit",
+        default=500,
+        help="Above it a second person approves adjustments, reversals and transfers.",
+        currency_field="currency_id",
+    )
 
     def _prepay_env(self):
         """The environment in this company's language, for texts that are stored."""
