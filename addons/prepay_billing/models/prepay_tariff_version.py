@@ -254,6 +254,10 @@ class PrepayTariffVersion(models.Model):
             raise AccessError(
                 self.env._("Prices are submitted, approved and refused by the buttons of the form.")
             )
+        if "tariff_id" in vals and self.tariff_id.ids not in ([], [vals["tariff_id"]]):
+            raise UserError(
+                self.env._("A price stays with its tariff. Add a new price to the other one.")
+            )
         content = not _CONTENT.isdisjoint(vals)
         if content:
             self._refuse_locked()

@@ -339,6 +339,17 @@ class TestTariffVersion(BillingCase):
         with self.assertRaises(AccessError):
             draft.with_user(self.cashier).action_submit()
 
+    def test_an_approved_price_does_not_move_to_a_tariff_in_use(self):
+        self._charge()
+        ready = self._tariff(price=5).version_ids
+        fee = self.env["prepay.tariff.fee"].create(
+            {"version_id": ready.id, "code": "x", "amount": 1}
+        )
+        with self.refuses(UserError, "stays with its tariff"):
+            ready.tariff_id = self.tariff
+        with self.refuses(UserError, "already been charged"):
+            fee.version_id = self.tariff.version_ids
+
     def test_a_scheduled_price_may_be_taken_back_and_one_in_force_not(self):
         self._charge()
         self.company.prepay_four_eyes = False
