@@ -9,7 +9,9 @@ from . import prepay_tariff_fee
 from . import prepay_tariff_version
 from . import prepay_supply_policy
 from . import prepay_account
+from . import prepay_account_evidence
 from . import prepay_account_supply
+from . import prepay_account_forecast
 from . import prepay_account_meter
 from . import prepay_charge
 from . import prepay_charge_run
@@ -26,9 +28,14 @@ from . import prepay_shared_cost
 from . import prepay_shared_cost_line
 from . import prepay_topup
 from . import prepay_supply_decision
+from . import prepay_supply_batch
+from . import prepay_room_type
 from . import prepay_location
+from . import prepay_location_supply
 from . import prepay_meter
 from . import prepay_reading
 from . import account_move
 from . import res_company
+from . import res_company_supply
+from . import res_partner
 from . import res_config_settings

@@ -22,6 +22,11 @@ class ResConfigSettings(models.TransientModel):
     prepay_ceiling_with_service = fields.Boolean(
         related="company_id.prepay_ceiling_with_service", readonly=False
     )
+    prepay_blast_percent = fields.Integer(related="company_id.prepay_blast_percent", readonly=False)
+    prepay_blast_count = fields.Integer(related="company_id.prepay_blast_count", readonly=False)
+    prepay_blast_user_id = fields.Many2one(
+        related="company_id.prepay_blast_user_id", readonly=False
+    )
     prepay_posting = fields.Selection(
         related="company_id.prepay_posting", readonly=False, required=True
     )
