@@ -6,6 +6,7 @@ from odoo.tools import format_datetime, formatLang
 from odoo.tools.image import image_data_uri
 
 from ..capitals import rmb_capitals
+from ..tariff_picture import number
 
 _UNITS = {"electricity": "kWh", "water": "m³"}
 
