@@ -159,19 +159,20 @@ def test_many_at_once_on_one_account(site):
     table.goal("debits of 10 from 100", found["debits"], 10)
     table.goal("debits of 10 from 100", found["debits"], 10, at_most=True)
     table.goal("refused", found["refused"], TOGETHER - 10)
+    table.show()
     assert float(found["balance"]) == 2 * TOGETHER
     assert float(found["left"]) == 0
-    table.show()
 
 
 @pytest.mark.timeout(900)
 def test_topups_while_a_settlement_runs(site):
     """A settlement that charges every account once, in one transaction, beside top-ups of the same accounts."""
     found = site.shell(
-        f"""
+        """
         ids = env["prepay.account"].search([("number", "=like", "B%")]).ids
         SETTLE = '''
-            INSERT INTO prepay_ledger_entry (account_id, company_id, kind, bucket, amount, key, at, reason, user_id)
+            INSERT INTO prepay_ledger_entry
+                   (account_id, company_id, kind, bucket, amount, key, at, reason, user_id)
             SELECT a.id, a.company_id, 'charge', 'principal', -1.23, 'settle:' || %s || ':' || a.id, now(),
                    'bench', 1
               FROM prepay_account a WHERE a.number LIKE 'B%%' AND a.id BETWEEN %s AND %s
@@ -182,7 +183,7 @@ def test_topups_while_a_settlement_runs(site):
                     began = time.perf_counter()
                     for index in range(0, len(ids), 10_000):
                         part = ids[index : index + 10_000]
-                        cr.execute(SETTLE, [f"{{run}}:{{began}}", part[0], part[-1]])
+                        cr.execute(SETTLE, [f"{run}:{began}", part[0], part[-1]])
                     cr.commit()
                     spans.append(time.perf_counter() - began)
         def load(run, seconds, workers=2):
@@ -192,7 +193,7 @@ def test_topups_while_a_settlement_runs(site):
                 while time.perf_counter() < until:
                     number += 1
                     account = ids[(number * 7919 + worker) % len(ids)]
-                    spent, outcome = request(topup(account, f"{{run}}:{{worker}}:{{number}}"), time.perf_counter())
+                    spent, outcome = request(topup(account, f"{run}:{worker}:{number}"), time.perf_counter())
                     times.append(spent)
                     if outcome != "done":
                         failures.append(outcome)
@@ -203,12 +204,12 @@ def test_topups_while_a_settlement_runs(site):
         spans, rates, failed = [], [], []
         load("warm", 1)
         for turn in range(3):
-            idle = load(f"idle{{turn}}", 3)
+            idle = load(f"idle{turn}", 3)
             stop = threading.Event()
             settlement = threading.Thread(target=settle, args=(turn, stop))
             settlement.start()
             time.sleep(0.3)
-            busy = load(f"busy{{turn}}", 5)
+            busy = load(f"busy{turn}", 5)
             stop.set()
             settlement.join()
             rates.append((idle[0], idle[1], busy[0], busy[1]))
@@ -239,11 +240,12 @@ def test_audit_of_millions(site):
     for begin in range(count, ENTRIES, step):
         site.sql(
             """
-            INSERT INTO prepay_ledger_entry (account_id, company_id, kind, bucket, amount, key, at, reason, user_id)
+            INSERT INTO prepay_ledger_entry
+                   (account_id, company_id, kind, bucket, amount, key, at, reason, user_id)
             SELECT a.id, a.company_id, CASE WHEN n %% 10 = 0 THEN 'topup' ELSE 'charge' END, 'principal',
                    CASE WHEN n %% 10 = 0 THEN 20 ELSE -1.11 END, 'many:' || n, now() AT TIME ZONE 'UTC', 'bench', 1
               FROM generate_series(%(begin)s::int, %(begin)s::int + %(step)s::int - 1) AS n
-              JOIN prepay_account a ON a.number = 'B' || (1 + (n / 10 * 7919) %% %(accounts)s)
+              JOIN prepay_account a ON a.number = 'B' || (1 + (n::bigint / 10 * 7919) %% %(accounts)s)
             """,
             {"begin": begin, "step": step, "accounts": ACCOUNTS},
         )
