@@ -27,12 +27,15 @@ class TestSupplyBatches(BillingCase):
         for number in range(10):
             meter = cls._meter(f"S-{number}", f"{100 + number:012}")
             cls.accounts += cls._account(meter)
+        for account in cls.accounts | cls.account:
+            topup = cls.env["prepay.topup"].create({"account_id": account.id, "amount": 30})
+            topup._credit()
 
     def use_up(self, accounts):
         """These accounts owe for fresh usage."""
         for account in accounts:
             self.topup(10, account)
-            self.read(120, 5.9, account.meter_ids)
+            self.read(180, 5.9, account.meter_ids)
             self.reported(account.meter_ids, "closed")
         self.rate()
 
@@ -295,6 +298,8 @@ class TestSupplyBatches(BillingCase):
             {"n": many, "meter": self.meter.id, "account": self.account.id},
         )
         accounts = self.env["prepay.account"].browse([row[0] for row in self.env.cr.fetchall()])
+        for table in ("account", "account_meter", "meter", "meter_state"):
+            self.env.cr.execute(f"ANALYZE prepay_{table}")  # as the server does by itself
         accounts.sudo()._update_levels()
         self.env.invalidate_all()
         policies = accounts._engine_policies()
