@@ -6,13 +6,13 @@ opposite amount. A wallet has two buckets: `principal`, which the tenant has pai
 back, and `granted`, which was given (allowance, bonus) and is only ever consumed (M-14).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from types import MappingProxyType
 
 from .errors import LedgerError
-from .rounding import exact_sum, to_fen
+from .rounding import FEN, exact_sum, to_fen
 
 PRINCIPAL = "principal"
 GRANTED = "granted"
@@ -41,6 +41,7 @@ ENTRY_KINDS: Mapping[str, Kind] = MappingProxyType(
         "opening": Kind(1, _BOTH),  # taken over from a former system
         "topup": Kind(1, (PRINCIPAL,)),
         "grant": Kind(1, (GRANTED,)),
+        "expiry": Kind(-1, (GRANTED,)),  # what is left of a grant when its time is over
         "charge": Kind(-1, _BOTH),
         "refund": Kind(-1, (PRINCIPAL,)),  # granted money is never paid out
         "transfer": Kind(0, (PRINCIPAL,)),  # nor handed on
@@ -123,6 +124,34 @@ def available(wallet: Balance, overdraft: Decimal, accrued: Decimal) -> Decimal:
     `overdraft` and `accrued` are given as positive amounts; the result may be negative.
     """
     return exact_sum((wallet.total, overdraft, accrued.copy_negate()))
+
+
+def free_money(wallet: Balance, accrued: Decimal) -> Decimal:
+    """Own money that may leave the wallet by refund or transfer, CNY, never below 0.
+
+    Usage not yet posted (`accrued`, positive) takes granted money first, then own money. Overdraft
+    is for supply only and never paid out (M-08), granted money neither (M-14).
+    """
+    due = exact_sum((accrued, max(wallet.granted, _ZERO).copy_negate()))
+    # Part of a fen that is used already belongs to the usage.
+    left = exact_sum((wallet.principal, max(due, _ZERO).copy_negate()))
+    return max(left.quantize(FEN, ROUND_FLOOR), _ZERO)
+
+
+def unused_grants(grants: Sequence[Decimal], used: Decimal, granted: Decimal) -> list[Decimal]:
+    """What is left of each grant of one wallet, CNY: the oldest is used first.
+
+    `grants` are amounts from old to new, `used` is the usage since the first of them (positive),
+    `granted` the present balance of the bucket: nothing is left beyond it.
+    """
+    left, room = [], max(granted, _ZERO)
+    for amount in grants:
+        taken = min(amount, max(used, _ZERO))
+        used = exact_sum((used, taken.copy_negate()))
+        rest = min(exact_sum((amount, taken.copy_negate())), room)
+        room = exact_sum((room, rest.copy_negate()))
+        left.append(rest)
+    return left
 
 
 def split_charge(amount: Decimal, granted: Decimal) -> tuple[Decimal, Decimal]:

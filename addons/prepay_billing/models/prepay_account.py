@@ -2,7 +2,7 @@ from datetime import timezone
 from decimal import Decimal
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError, ValidationError
 
 from ..engine import ledger
 
@@ -62,7 +62,26 @@ class PrepayAccount(models.Model):
     meter_ids = fields.Many2many(
         "prepay.meter", string="Present Meters", compute="_compute_meter_ids"
     )
+    medium = fields.Selection(
+        [("electricity", "Electricity"), ("water", "Water")],
+        string="Only For",
+        tracking=True,
+        help="Empty: one balance for electricity and water. Set: a room has an account for each.",
+    )
     overdraft_limit = fields.Monetary(tracking=True, help="So much may be used beyond the balance.")
+    temporary_overdraft = fields.Monetary(tracking=True, help="Added to the limit for some time.")
+    temporary_until = fields.Date(
+        string="Temporary Until", tracking=True, help="Last day, at the site."
+    )
+    overdraft_reason = fields.Char(string="Reason of Overdraft", tracking=True)
+    overdraft = fields.Monetary(string="Overdraft Today", compute="_compute_money")
+    is_frozen = fields.Boolean(
+        string="Frozen",
+        readonly=True,
+        copy=False,
+        help="No refund and no transfer; supply, top-ups and consumption go on.",
+    )
+    frozen_reason = fields.Char(readonly=True, copy=False)
     entry_ids = fields.One2many(
         "prepay.ledger.entry", "account_id", string="Wallet Entries", readonly=True
     )
@@ -80,6 +99,41 @@ class PrepayAccount(models.Model):
     _number_unique = models.Constraint(
         "UNIQUE (company_id, number)", "Another account has this number."
     )
+    _overdraft_positive = models.Constraint(
+        "CHECK (COALESCE(overdraft_limit, 0) >= 0 AND COALESCE(temporary_overdraft, 0) >= 0)",
+        "An overdraft is zero or more.",
+    )
+
+    @api.constrains("temporary_overdraft", "temporary_until", "overdraft_reason")
+    def _check_temporary_overdraft(self):
+        for account in self.filtered("temporary_overdraft"):
+            if not account.temporary_until or not account.overdraft_reason:
+                raise ValidationError(
+                    self.env._(
+                        "Account %s: a temporary overdraft needs its last day and a reason.",
+                        account.display_name,
+                    )
+                )
+
+    @api.constrains("medium", "supply_ids")
+    def _check_medium(self):
+        """A meter of the other kind would be paid from a balance that is not meant for it."""
+        for account in self.filtered("medium"):
+            wrong = account.supply_ids.filtered(
+                lambda item, medium=account.medium: not item.end_at and item.medium != medium
+            )
+            if wrong:
+                raise ValidationError(
+                    self.env._(
+                        "Account %(account)s is only for %(medium)s; meter %(meter)s is of another kind. "
+                        "Open another account for it.",
+                        account=account.display_name,
+                        medium=dict(account._fields["medium"]._description_selection(self.env))[
+                            account.medium
+                        ],
+                        meter=wrong[0].meter_id.number,
+                    )
+                )
 
     @api.depends("supply_ids.end_at", "supply_ids.meter_id")
     def _compute_meter_ids(self):
@@ -87,18 +141,24 @@ class PrepayAccount(models.Model):
             account.meter_ids = account.supply_ids.filtered(lambda item: not item.end_at).meter_id
 
     @api.depends(
-        "entry_ids.amount", "charge_ids.exact_amount", "charge_ids.state", "overdraft_limit"
+        "entry_ids.amount",
+        "charge_ids.exact_amount",
+        "charge_ids.state",
+        "overdraft_limit",
+        "temporary_overdraft",
+        "temporary_until",
     )
     def _compute_money(self):
-        money = self._money()
+        wallets = self._wallets()
         for account in self:
-            own, granted, accrued = money.get(account.id, (Decimal(0),) * 3)
+            own, granted, accrued, overdraft = wallets.get(account.id, (Decimal(0),) * 4)
             account.balance, account.granted, account.accrued = (
                 float(own),
                 float(granted),
                 float(accrued),
             )
-            account.available = float(own + granted - accrued) + account.overdraft_limit
+            account.overdraft = float(overdraft)
+            account.available = float(own + granted + overdraft - accrued)
 
     def _compute_balance_at(self):
         for account in self:
@@ -139,6 +199,39 @@ class PrepayAccount(models.Model):
         action["context"] = {"default_account_id": self.id}
         return action
 
+    def action_freeze(self):
+        return self._ask("freeze", self.env._("Freeze"))
+
+    def action_unfreeze(self):
+        return self._ask("unfreeze", self.env._("Unfreeze"))
+
+    def _ask(self, operation, title):
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": title,
+            "res_model": "prepay.wallet.operation",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_account_id": self.id, "default_operation": operation},
+        }
+
+    def _freeze(self, frozen, reason):
+        """Freeze or unfreeze; who and why stand in the chatter. Supply is not touched.
+
+        :raises AccessError: the user is no accountant
+        """
+        if not self.env.user.has_group("prepay_billing.group_accountant"):
+            raise AccessError(self.env._("Only facility accountants may freeze accounts."))
+        for account in self:
+            account.check_access("write")
+            account.write({"is_frozen": frozen, "frozen_reason": reason if frozen else False})
+            account.message_post(
+                body=self.env._("Frozen: %s", reason)
+                if frozen
+                else self.env._("Unfrozen: %s", reason)
+            )
+
     def action_open_entries(self):
         return self._open("prepay_billing.prepay_ledger_entry_action")
 
@@ -159,34 +252,54 @@ class PrepayAccount(models.Model):
 
     def _money(self):
         """Exact amounts by account id: (own money, granted money, accrued usage), CNY as Decimal."""
+        return {account_id: row[:3] for account_id, row in self._wallets().items()}
+
+    def _available(self):
+        """Exact available amounts by account id."""
+        return {
+            account_id: ledger.available(ledger.Balance(own, granted), overdraft, accrued)
+            for account_id, (own, granted, accrued, overdraft) in self._wallets().items()
+        }
+
+    def _wallets(self):
+        """(own money, granted money, accrued usage, overdraft today) by account id, CNY as Decimal.
+
+        One statement for all: the checkpoint of each account and the entries after it. A temporary
+        overdraft counts until the end of its last day at the site.
+        """
         self.env["prepay.ledger.entry"].flush_model()
         self.env["prepay.charge"].flush_model()
+        self.env["prepay.account"].flush_model()
         self.env.cr.execute(
             """
-            SELECT a.id, COALESCE(e.own, 0)::text, COALESCE(e.granted, 0)::text, COALESCE(c.accrued, 0)::text
-              FROM unnest(%(ids)s::int[]) AS a(id)
-              LEFT JOIN (SELECT account_id, SUM(amount) FILTER (WHERE bucket = 'principal') AS own,
-                                SUM(amount) FILTER (WHERE bucket = 'granted') AS granted
-                           FROM prepay_ledger_entry WHERE account_id = ANY(%(ids)s) GROUP BY 1) e
-                     ON e.account_id = a.id
-              LEFT JOIN (SELECT account_id, SUM(exact_amount) AS accrued
-                           FROM prepay_charge WHERE state = 'open' AND account_id = ANY(%(ids)s) GROUP BY 1) c
+            SELECT a.id, (COALESCE(k.principal, 0) + COALESCE(e.own, 0))::text,
+                   (COALESCE(k.granted, 0) + COALESCE(e.granted, 0))::text, COALESCE(c.accrued, 0)::text,
+                   (COALESCE(a.overdraft_limit, 0)
+                    + CASE WHEN a.temporary_until >= (now() AT TIME ZONE COALESCE(l.tz, 'Asia/Shanghai'))::date
+                           THEN COALESCE(a.temporary_overdraft, 0) ELSE 0 END)::text
+              FROM prepay_account a
+              JOIN prepay_location l ON l.id = a.location_id
+              LEFT JOIN prepay_wallet_checkpoint k ON k.account_id = a.id
+             CROSS JOIN LATERAL (
+                   SELECT SUM(x.amount) FILTER (WHERE x.bucket = 'principal') AS own,
+                          SUM(x.amount) FILTER (WHERE x.bucket = 'granted') AS granted
+                     FROM prepay_ledger_entry x
+                    WHERE x.account_id = a.id AND x.id > COALESCE(k.upto_id, 0)) e
+              LEFT JOIN (SELECT account_id, SUM(exact_amount) AS accrued FROM prepay_charge
+                          WHERE state = 'open' AND account_id = ANY(%(ids)s) GROUP BY 1) c
                      ON c.account_id = a.id
+             WHERE a.id = ANY(%(ids)s)
             """,
             {"ids": list(self.ids)},
         )
         # As text: Odoo's cursors turn numeric into float.
         return {row[0]: tuple(map(Decimal, row[1:])) for row in self.env.cr.fetchall()}
 
-    def _available(self):
-        """Exact available amounts by account id."""
-        money = self._money()
-        result = {}
-        for account in self:
-            own, granted, accrued = money[account.id]
-            overdraft = Decimal(str(account.overdraft_limit or 0))
-            result[account.id] = ledger.available(ledger.Balance(own, granted), overdraft, accrued)
-        return result
+    def _heads(self):
+        """Persons who live on the account: the largest number at one of its present meters."""
+        self.ensure_one()
+        meters = self.supply_ids.filtered(lambda item: not item.end_at)
+        return max(meters.mapped("heads"), default=1) or 1 if "heads" in meters._fields else 1
 
 
 def _aware(moment):

@@ -407,11 +407,7 @@ class PrepayAccount(models.Model):
     @api.model
     def _cron_rate_and_supply(self, batch=20000):
         """Rate new readings, post what is due, then decide about supply (every minute)."""
-        supplies = self.env["prepay.account.meter"]
-        touched = supplies._rate_new_readings()
-        self.env["ir.cron"]._commit_progress(len(touched))
-        touched |= self.env["prepay.charge"]._post_due()
-        self.env["ir.cron"]._commit_progress(0)
+        touched = self.env["prepay.charge.run"]._cron_charge()
         accounts = touched.account_id | self.search(
             [("state", "=", "open"), ("level", "!=", "normal")]
         )

@@ -6,6 +6,7 @@ from odoo.tools import SQL
 
 from ..engine import ledger
 from ..engine.errors import LedgerError
+from .prepay_wallet_audit import CHECKS
 
 
 class PrepayLedgerEntry(models.Model):
@@ -21,16 +22,18 @@ class PrepayLedgerEntry(models.Model):
     _log_access = False
     _rec_name = "reason"
 
+    # No index of its own: the index of the balance begins with the account.
     account_id = fields.Many2one(
-        "prepay.account", required=True, index=True, ondelete="restrict", readonly=True
+        "prepay.account", required=True, ondelete="restrict", readonly=True
     )
-    company_id = fields.Many2one("res.company", required=True, index=True, readonly=True)
+    company_id = fields.Many2one("res.company", required=True, readonly=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
     kind = fields.Selection(
         [
             ("opening", "Opening Balance"),
             ("topup", "Top-up"),
             ("grant", "Subsidy"),
+            ("expiry", "Unused Subsidy Cleared"),
             ("charge", "Consumption"),
             ("refund", "Refund"),
             ("transfer", "Transfer"),
@@ -58,13 +61,22 @@ class PrepayLedgerEntry(models.Model):
     move_id = fields.Many2one(
         "account.move", string="Journal Entry", readonly=True, index="btree_not_null"
     )
+    running_balance = fields.Monetary(
+        string="Balance After",
+        compute="_compute_running_balance",
+        help="Own and granted money of the account after this entry.",
+    )
+    reversed_by_id = fields.Many2one(
+        "prepay.ledger.entry", string="Reversed By", compute="_compute_reversed_by_id"
+    )
 
     _key_unique = models.Constraint("UNIQUE (key)", "This posting exists already.")
     _reverses_unique = models.UniqueIndex(
         "(reverses_id) WHERE kind = 'reversal'", "An entry can be reversed only once."
     )
     _amount_nonzero = models.Constraint("CHECK (amount <> 0)", "An entry of zero says nothing.")
-    _balance_idx = models.Index("(account_id, bucket) INCLUDE (amount)")
+    _wallet_idx = models.Index("(account_id, id) INCLUDE (bucket, amount)")
+    _document_idx = models.Index("(res_model, res_id) WHERE res_model <> 'prepay.charge'")
     _unposted_idx = models.Index("(company_id, kind) WHERE move_id IS NULL")
 
     def init(self):
@@ -86,6 +98,29 @@ class PrepayLedgerEntry(models.Model):
             CREATE OR REPLACE TRIGGER prepay_ledger_append_only BEFORE UPDATE OR DELETE ON prepay_ledger_entry
                 FOR EACH ROW EXECUTE FUNCTION prepay_ledger_append_only();
         """)
+
+    @api.depends("account_id", "amount")
+    def _compute_running_balance(self):
+        """Sums of the account up to the entry, in the order of the entries."""
+        self.env.cr.execute(
+            """
+            SELECT e.id, r.balance::text
+              FROM prepay_ledger_entry e
+             CROSS JOIN LATERAL (SELECT SUM(x.amount) AS balance FROM prepay_ledger_entry x
+                                  WHERE x.account_id = e.account_id AND x.id <= e.id) r
+             WHERE e.id = ANY(%s)
+            """,
+            [list(self._origin.ids)],
+        )
+        balances = dict(self.env.cr.fetchall())
+        for entry in self:
+            entry.running_balance = float(balances.get(entry._origin.id) or 0)
+
+    def _compute_reversed_by_id(self):
+        reversals = self.sudo().search([("reverses_id", "in", self.ids), ("kind", "=", "reversal")])
+        by_entry = {reversal.reverses_id.id: reversal.id for reversal in reversals}
+        for entry in self:
+            entry.reversed_by_id = by_entry.get(entry.id)
 
     @api.model
     def _post(self, postings):
@@ -147,6 +182,105 @@ class PrepayLedgerEntry(models.Model):
         self.env["prepay.account"].invalidate_model(["balance", "granted", "accrued", "available"])
         return self.browse([ids[key] for key in keys])
 
+    @api.model
+    def _post_rows(self, rows):
+        """Post many entries of charges by one statement; a key that exists already posts nothing.
+
+        :param rows: tuples (account id, company id, kind, bucket, amount as Decimal, key, reason,
+            document model, document id)
+        :return: entry id by key, whether new or posted before
+        :raises LedgerError: an amount or kind that breaks a rule of the ledger
+        """
+        if not rows:
+            return {}
+        for _account, _company, kind, bucket, amount, *_rest in rows:
+            ledger.validate_entry(kind, amount, bucket=bucket)
+        accounts, companies, kinds, buckets, amounts, keys, reasons, models_, documents = map(
+            list, zip(*rows)
+        )
+        self.env.cr.execute(
+            """
+            INSERT INTO prepay_ledger_entry (account_id, company_id, kind, bucket, amount, key, reason,
+                                             res_model, res_id, at, user_id)
+            SELECT v.*, %s, %s
+              FROM unnest(%s::int[], %s::int[], %s::varchar[], %s::varchar[], %s::numeric[], %s::varchar[],
+                          %s::varchar[], %s::varchar[], %s::int[]) AS v
+            ON CONFLICT (key) DO NOTHING RETURNING key, id
+            """,
+            [
+                fields.Datetime.now(),
+                self.env.uid,
+                accounts,
+                companies,
+                kinds,
+                buckets,
+                amounts,
+                keys,
+                reasons,
+                models_,
+                documents,
+            ],
+        )
+        ids = dict(self.env.cr.fetchall())
+        known = [key for key in keys if key not in ids]
+        if known:
+            self.env.cr.execute(
+                "SELECT key, id FROM prepay_ledger_entry WHERE key = ANY(%s)", [known]
+            )
+            ids.update(self.env.cr.fetchall())
+        self.invalidate_model()
+        return ids
+
+    def _check_reversal(self, kinds=None):
+        """Refuse to undo entries that are undone already or, with ``kinds``, of another kind.
+
+        Taking back money needs that it is still there: own money that was spent stays spent.
+        """
+        labels = dict(self._fields["kind"]._description_selection(self.env))
+        debits = {}
+        for entry in self:
+            if entry.reversed_by_id:
+                raise UserError(
+                    self.env._(
+                        "Account %(account)s: the entry of %(amount)s is reversed already.",
+                        account=entry.account_id.display_name,
+                        amount=f"{entry.amount:.2f}",
+                    )
+                )
+            if kinds and entry.kind not in kinds:
+                raise UserError(
+                    self.env._(
+                        "Account %(account)s: %(kind)s is not reversed here. Open its document, or enter an "
+                        "adjustment.",
+                        account=entry.account_id.display_name,
+                        kind=labels[entry.kind],
+                    )
+                )
+            if entry.bucket == ledger.PRINCIPAL and entry.amount > 0:
+                debits[entry.account_id] = (
+                    debits.get(entry.account_id, Decimal(0)) + entry._exact_amount()
+                )
+        if debits:
+            self.env["prepay.wallet.guard"].sudo()._check_debits(debits)
+
+    def _post_reversal(self, reason, document):
+        """Post the exact opposite of these entries."""
+        return self._post(
+            [
+                {
+                    "account": entry.account_id,
+                    "kind": "reversal",
+                    "bucket": entry.bucket,
+                    "amount": -entry._exact_amount(),
+                    "key": f"reversal:{entry.id}",
+                    "reason": reason,
+                    "document": document,
+                    "reverses": entry,
+                }
+                for entry in self
+            ]
+        )
+
     def _exact_amount(self):
         self.ensure_one()
         self.env.cr.execute("SELECT amount::text FROM prepay_ledger_entry WHERE id = %s", [self.id])
@@ -158,6 +292,9 @@ class PrepayLedgerEntry(models.Model):
             "amount_decimals": self.env._("Amounts have at most two decimals."),
             "amount_absurd": self.env._("Amounts above 1,000,000 are refused."),
             "amount_sign": self.env._("The sign of the amount does not fit the kind of entry."),
+            "bucket_invalid": self.env._(
+                "This kind of entry never touches that part of the wallet."
+            ),
             "reversal_reversed": self.env._("A reversal cannot be reversed."),
             "reversal_differs": self.env._("A reversal has exactly the opposite amount."),
         }
@@ -168,16 +305,54 @@ class PrepayLedgerEntry(models.Model):
             remedy=remedies.get(error.code, error.detail),
         )
 
-    def action_open_document(self):
+    def action_reverse(self):
+        """Enter a reversal of this entry."""
         self.ensure_one()
-        if not self.res_model:
-            return False
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Reverse"),
+            "res_model": "prepay.wallet.adjustment",
+            "view_mode": "form",
+            "context": {
+                "default_account_id": self.account_id.id,
+                "default_entry_id": self.id,
+                "default_bucket": self.bucket,
+                "default_amount": -self.amount,
+            },
+        }
+
+    def action_open_document(self):
+        """Open what the entry was posted for, else the account."""
+        self.ensure_one()
+        document = self.env[self.res_model].browse(self.res_id) if self.res_model else None
+        if document is None or not document.exists():
+            return {
+                "type": "ir.actions.act_window",
+                "res_model": "prepay.account",
+                "res_id": self.account_id.id,
+                "view_mode": "form",
+            }
         return {
             "type": "ir.actions.act_window",
             "res_model": self.res_model,
             "res_id": self.res_id,
             "view_mode": "form",
         }
+
+    # audit
+
+    @api.model
+    def _audit_money(self):
+        """Rows that break a rule of the ledger, by rule: {code: [(account id, value), ...]}.
+
+        No rows: the rule holds. Codes are those of the invariants (M-01 ...).
+        """
+        self.env.flush_all()
+        found = {}
+        for rule, statement in CHECKS.items():
+            self.env.cr.execute(statement)
+            found[rule] = self.env.cr.fetchall()
+        return found
 
     # general ledger
 

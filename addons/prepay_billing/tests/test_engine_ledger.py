@@ -39,6 +39,7 @@ def test_kinds():
         "opening": (1, ("principal", "granted")),
         "topup": (1, ("principal",)),
         "grant": (1, ("granted",)),
+        "expiry": (-1, ("granted",)),
         "charge": (-1, ("principal", "granted")),
         "refund": (-1, ("principal",)),
         "transfer": (0, ("principal",)),
