@@ -24,6 +24,7 @@ SUGGESTED_DAYS, SUGGESTED_STEP = 30, Decimal(10)
 _WEIGHTS = [Decimal("0.5") ** (Decimal(age) / 7) for age in range(HISTORY_DAYS + 1)]
 _SEEN = 2  # so many days at the mean are added to what a weekday has shown
 _TENTH = Decimal("0.1")
+_MICRO = Decimal("0.000001")  # so that steady use divides without a rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def expected(history: Sequence[tuple[date, Decimal]], today: date) -> tuple[Deci
         total += share * amount
         weight += share * factors[day.weekday()]
     level = max(total / weight, Decimal(0)) if weight else Decimal(0)
-    return tuple(level * factor for factor in factors)
+    return tuple((level * factor).quantize(_MICRO) for factor in factors)
 
 
 def forecast(available: Decimal, history: Sequence[tuple[date, Decimal]], today: date) -> Forecast:

@@ -12,6 +12,7 @@ the working days are those of the site's zone.
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from .moments import UTC
 from .supply_types import Check, Decision, Evidence, Level, Policy, within
@@ -287,6 +288,7 @@ def _text(value: object | None) -> str:
     return "unknown" if value is None else str(value)
 
 
+@lru_cache(4096)
 def _span(length: timedelta) -> str:
     """Hours, minutes, seconds, exact and without words: 49:30:00, -0:00:05.25."""
     ticks = length // timedelta(microseconds=1)

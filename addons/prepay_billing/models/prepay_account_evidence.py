@@ -176,7 +176,8 @@ class PrepayAccount(models.Model):
         """Everything else that decisions about these rows need: a statement for each kind."""
         meter_ids = [row.meter_id for row in rows]
         zones = {row.tz: ZoneInfo(row.tz or "Asia/Shanghai") for row in rows}
-        midnights = [_midnight(now, zones[row.tz]) for row in rows]
+        midnight = {tz: _midnight(now, zone) for tz, zone in zones.items()}
+        midnights = [midnight[row.tz] for row in rows]
         self.env.cr.execute(
             "SELECT meter_id, count(*) FROM prepay_reading_hold "
             "WHERE state = 'held' AND meter_id = ANY(%s) GROUP BY 1",
@@ -337,6 +338,6 @@ def _as_of(evidence, real, row, policy):
     return replace(
         evidence,
         reading_at=evidence.reading_at and evidence.reading_at + ahead,
-        due_since=evidence.due_since or (real if due else None),
+        due_since=evidence.due_since or (min(real, evidence.now) if due else None),
         command_in_doubt=evidence.command_in_doubt and ahead < timedelta(minutes=10),
     )

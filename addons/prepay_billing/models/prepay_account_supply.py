@@ -417,7 +417,12 @@ class PrepayAccount(models.Model):
                 (
                     "supply_ids",
                     "any",
-                    [("end_at", "=", False), ("meter_id.desired_relay", "=", "open")],
+                    [
+                        ("end_at", "=", False),
+                        "|",
+                        ("meter_id.desired_relay", "=", "open"),
+                        ("meter_id.essential_on", "=", True),
+                    ],
                 ),
             ]
         )
