@@ -11,7 +11,7 @@ later one. So nothing is twice or missing where summer time begins or ends.
 
 from bisect import bisect_right
 from calendar import monthrange
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -441,28 +441,11 @@ def _pieces(
     book: tuple[list[datetime], list[_Plan]],
     tz: ZoneInfo,
     calendar: Calendar,
-) -> Iterator[tuple[date, _Plan, str, datetime, datetime, int]]:
-    """Yield (local day, plan, rate, start, end, quantity), in order of time, in UTC."""
+) -> list[tuple[date, _Plan, str, datetime, datetime, int]]:
+    """(local day, plan, rate, start, end, quantity), in order of time, in UTC."""
+    first, billed, pieces = start, 0, []
+    span = (end - start) // _TICK
     begins, plans = book
-    first, span = start, (end - start) // _TICK
-    billed = 0
-    for day, plan, name, piece_start, piece_end in _cuts(
-        start, end, register, begins, plans, tz, calendar
-    ):
-        until = quantity * ((piece_end - first) // _TICK) // span
-        yield day, plan, name, piece_start, piece_end, until - billed
-        billed = until
-
-
-def _cuts(
-    start: datetime,
-    end: datetime,
-    register: str | None,
-    begins: list[datetime],
-    plans: list[_Plan],
-    tz: ZoneInfo,
-    calendar: Calendar,
-) -> Iterator[tuple[date, _Plan, str, datetime, datetime]]:
     day = start.astimezone(tz).date()
     midnight = _moment(day + _DAY, 0, tz)
     while start < end:
@@ -478,18 +461,20 @@ def _cuts(
             stop = min(stop, begins[index])
         plan = plans[index - 1]
         if register is not None:
-            yield day, plan, plan.register_rate(register), start, stop
-        elif not plan.seasons:
-            yield day, plan, FLAT, start, stop
+            cuts = ((plan.register_rate(register), stop),)
+        elif plan.seasons:
+            cuts = _segments(plan.clock(day, calendar), day, tz)
         else:
-            for name, until in _segments(plan.clock(day, calendar), day, tz):
-                if until > start:
-                    cut = min(until, stop)
-                    yield day, plan, name, start, cut
-                    start = cut
-                    if cut == stop:
-                        break
-        start = stop
+            cuts = ((FLAT, stop),)
+        for name, cut in cuts:
+            if cut > start:
+                cut = min(cut, stop)
+                until = quantity * ((cut - first) // _TICK) // span
+                pieces.append((day, plan, name, start, cut, until - billed))
+                start, billed = cut, until
+                if cut == stop:
+                    break
+    return pieces
 
 
 @lru_cache(maxsize=4096)
@@ -601,4 +586,4 @@ def _utc(moment: datetime) -> datetime:
     problem = problem_of(moment)
     if problem:
         raise RatingError(problem, f"no usable moment ({problem}): {moment}", moment=moment)
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
