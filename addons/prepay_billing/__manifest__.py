@@ -25,11 +25,13 @@
         "views/prepay_sale_wizard_views.xml",
         "views/prepay_tariff_views.xml",
         "views/prepay_supply_policy_views.xml",
+        "views/prepay_supply_batch_views.xml",
         "views/prepay_account_views.xml",
         "views/prepay_location_views.xml",
         "views/prepay_meter_views.xml",
         "views/account_move_views.xml",
         "views/res_config_settings_views.xml",
+        "views/res_config_settings_supply_views.xml",
         "views/prepay_billing_menus.xml",
     ],
     "demo": [

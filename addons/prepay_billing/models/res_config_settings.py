@@ -13,6 +13,11 @@ class ResConfigSettings(models.TransientModel):
     )
     prepay_ledger_problem = fields.Char(related="company_id.prepay_ledger_problem")
     prepay_policy_id = fields.Many2one(related="company_id.prepay_policy_id", readonly=False)
+    prepay_blast_percent = fields.Integer(related="company_id.prepay_blast_percent", readonly=False)
+    prepay_blast_count = fields.Integer(related="company_id.prepay_blast_count", readonly=False)
+    prepay_blast_user_id = fields.Many2one(
+        related="company_id.prepay_blast_user_id", readonly=False
+    )
     prepay_posting = fields.Selection(
         related="company_id.prepay_posting", readonly=False, required=True
     )

@@ -1,1 +1,4 @@
 from . import prepay_sale_wizard
+from . import prepay_supply_preview
+from . import prepay_supply_preview_line
+from . import prepay_supply_undo_wizard
