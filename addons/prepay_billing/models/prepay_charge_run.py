@@ -125,12 +125,12 @@ class PrepayChargeRun(models.Model):
         """
         run = self.sudo().search([("state", "in", ("waiting", "running"))], order="id", limit=1)
         if not run:
-            run = self.sudo().new({"trigger": "scheduled", "state": "waiting", "position": 0})
+            run = self.sudo().create({"trigger": "scheduled"})
         touched = {}
         try:
             run._start()
             left = True
-            while left and run.state == "running":
+            while left and run.exists() and run.state == "running":
                 with self.env.cr.savepoint():
                     ids = run._step(batch)
                 touched.update(dict.fromkeys(ids))
@@ -175,9 +175,8 @@ class PrepayChargeRun(models.Model):
             .search_count([("problem", "!=", False)]),
         }
         self.update(vals)
-        if not self._origin and (state == "failed" or self.entry_count):
-            names = ("trigger", "started_at", "rated_count", "posted_count", "entry_count", "stage")
-            self.sudo().create({**{name: self[name] for name in names}, **vals})
+        if self.trigger == "scheduled" and state == "done" and not self.entry_count:
+            self.unlink()
 
     @api.autovacuum
     def _gc_scheduled(self):
