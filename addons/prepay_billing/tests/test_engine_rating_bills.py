@@ -581,7 +581,7 @@ def test_tuples_of_versions_are_kept_apart():
         (TariffVersion(number, LONG_AGO, (Tier(None, prices(flat=str(number))),)),)
         for number in range(1, 1100)
     ]
-    for _round in range(2):
-        for number, versions in enumerate(books, 1):
+    for number, versions in enumerate(books, 1):
+        for _again in range(2):
             (line,) = rate(whole_day(2026, 3, 1, quantity=1000), versions, SHANGHAI).lines
             assert line.amount == number

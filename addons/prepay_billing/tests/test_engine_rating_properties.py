@@ -29,7 +29,7 @@ from odoo.addons.prepay_billing.engine.tariff import (
     Tier,
 )
 
-PROPERTY = settings(max_examples=150, deadline=None, database=None)
+PROPERTY = settings(max_examples=80, deadline=None, database=None)
 UTC = timezone.utc
 TICK = timedelta(microseconds=1)
 # Summer time, half hours, a skipped day, a day that begins at 01:00 or twice.
