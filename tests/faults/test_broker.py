@@ -100,7 +100,8 @@ def test_collector_killed_under_messages(place):
     chance = random.Random(SEED)
     start = int(time.time()) // 60 * 60 - 60 * 50
     process = start_collector(site, broker)
-    time.sleep(2)  # the subscription is made
+    wait_for(lambda: "connected, new session" in site.log_of(process), 30, "the session is made")
+    time.sleep(1)  # the subscription too
     for slot in range(40):
         batch = messages(start, [slot])
         batch += chance.sample(batch, 10) * 3

@@ -32,7 +32,10 @@ COMMANDS = {
     "collect": Command("run a collector on the demo's database", shells.collect),
     "simulate": Command("run simulated meters", shells.simulate),
     "bench": Command("measure (tests/bench), with the figures on the screen", testing.bench),
-    "prove": Command("long runs that prove the invariants (tests/prove)", testing.prove),
+    "prove": Command(
+        "simulate the engine in faults (tests/prove) [--seed N] [--level commit|nightly] [--mutate]",
+        shells.prove,
+    ),
     "fuzz": Command("fuzz the parsers (tests/fuzz) [target] [--seconds N]", shells.fuzz),
     "clean": Command("remove what the launcher made [--all: downloads too]", clean.run, False),
 }

@@ -26,6 +26,8 @@ def _config(port: int) -> Path:
         "persistence true",
         f"persistence_location {data}/",
         "log_dest stderr",
+        # More than two batches of the collector, or it waits for its own acknowledgements.
+        "max_inflight_messages 20000",
     ]
     if process.is_root():
         # It would become another user and then not reach its own folder.

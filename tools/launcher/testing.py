@@ -26,7 +26,7 @@ SERIAL = "--serial"
 CLONE = "prepay_run_"
 # Of this run only: several may go on in one folder.
 COVERAGE = paths.LOCAL / "coverage" / str(os.getpid())
-# They have commands of their own: `bench` and `prove`.
+# `bench` and `prove` have commands of their own; tests/prove_commit runs a short `prove`.
 NOT_HERE = ("bench", "prove", "support")
 
 
@@ -241,22 +241,10 @@ def drop_abandoned(store: Store) -> None:
 
 def bench(arguments: list[str]) -> int:
     """`./prepay bench`: measurements, with their figures on the screen."""
-    return _alone("bench", ["-s", *arguments])
-
-
-def prove(arguments: list[str]) -> int:
-    """`./prepay prove`: long runs, not part of `test`."""
-    return _alone("prove", ["-s", *arguments])
-
-
-def _alone(name: str, options: list[str]) -> int:
-    folder = paths.TESTS / name
-    if not folder.is_dir():
-        say(f"`{name}` is not there yet: tests/{name} does not exist.")
-        return 2
+    folder = paths.TESTS / "bench"
     with postgres.serving(postgres.TEST) as server:
         template = templates.ensure(server)
-        lane = system_lane(template.store, template, [str(folder)], options)
+        lane = system_lane(template.store, template, [str(folder)], ["-s", *arguments])
         lane.options.remove(f"--ignore={folder}")
         try:
             return run_lanes([lane], measured=False)[0]

@@ -3,7 +3,10 @@
 ========  ==================================================================
 module    holds
 ========  ==================================================================
-rating    usage between two register values; usage x tariff -> exact lines
+calendar  kind of a local day: workday, weekend, holiday
+tariff    tariff versions as plain data, and what they must fulfil
+rating    usage between two register values; usage x tariff -> exact lines,
+          fixed fees, differences of what was provisional
 rounding  exact products, exact amount -> fen with a carried residue
 ledger    kinds of wallet entries, their signs and buckets, balances
 supply    money and evidence -> level, and open / close / nothing, with reasons

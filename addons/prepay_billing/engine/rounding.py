@@ -48,6 +48,11 @@ def exact_amount(price: Decimal, quantity: int, unit: int) -> Decimal:
         ) from None
 
 
+def exact_product(price: Decimal, factor: Decimal) -> Decimal:
+    """The product of two finite numbers of at most 30 digits each, exact."""
+    return _EXACT.multiply(price, factor)
+
+
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
     """Sum without rounding, whatever decimal context the caller has; 0 when there is none.
 

@@ -5,15 +5,17 @@ whatever is unknown counts as a failed check (S-13: no failure of the platform e
 Power comes back whenever there is money for it, without any check (S-06).
 
 Money is CNY as `Decimal`; `available` is posted balance + granted + overdraft - accrued, so
-an overdraft needs no rule of its own here. Moments are aware, in any zone; the window and
+an overdraft needs no rule of its own for a cut. Moments are aware, in any zone; the window and
 the working days are those of the site's zone.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from .moments import UTC
-from .supply_types import Check, Decision, Evidence, Level, Policy
+from .supply_types import Check, Decision, Evidence, Level, Policy, within
 
 __all__ = [
     "Check",
@@ -21,12 +23,16 @@ __all__ = [
     "Evidence",
     "Level",
     "Policy",
+    "before_holiday",
     "decide",
     "evidence_dict",
     "level_of",
+    "may_act",
 ]
 
 _SATURDAY = 6  # ISO
+#: Water is never closed at these local hours, whatever the policy says (S-14).
+WATER_NIGHT = (time(20), time(8))
 
 
 def decide(policy: Policy, evidence: Evidence) -> Decision:
@@ -36,33 +42,84 @@ def decide(policy: Policy, evidence: Evidence) -> Decision:
     `restore_above`. No window, grace, age of evidence, doubt or limit delays it.
     Cut (S-01): when every check of `_checks` passes.
     """
-    level = level_of(policy, evidence.available)
+    level = level_of(
+        policy,
+        evidence.available,
+        overdraft=evidence.overdraft,
+        days_left=evidence.days_left,
+        last_topup=evidence.last_topup,
+    )
     checks = _checks(policy, evidence)
     own_cut = evidence.cut_by_policy and evidence.desired == "open"
-    if own_cut and evidence.available is not None and evidence.available > policy.restore_above:
+    paid = evidence.available is not None and evidence.available > policy.restore_above
+    if paid and (own_cut or evidence.limited is True):
         restore = Check("restore", True, str(evidence.available), f"> {policy.restore_above}")
-        return Decision("close", level, (restore, *checks), ())
+        return Decision("close" if own_cut else "release", level, (restore, *checks), ())
     blocked_by = tuple(check.code for check in checks if not check.passed)
-    return Decision(None if blocked_by else "open", level, checks, blocked_by)
+    if blocked_by:
+        return Decision(None, level, checks, blocked_by)
+    return Decision("limit" if _limits(policy, evidence) else "open", level, checks, ())
 
 
-def level_of(policy: Policy, available: Decimal | None) -> Level:
+def may_act(policy: Policy, available: Decimal | None, *, held_off: bool) -> bool:
+    """Whether `decide` could say anything but nothing, from the money alone.
+
+    For runs over many accounts: the evidence of all the others need not be gathered.
+
+    :param held_off: the meter is cut or limited by the policy
+    """
+    if available is None:
+        return False
+    return available <= policy.cut_at or (held_off and available > policy.restore_above)
+
+
+def level_of(
+    policy: Policy,
+    available: Decimal | None,
+    *,
+    overdraft: Decimal = Decimal(0),
+    days_left: Decimal | None = None,
+    last_topup: Decimal | None = None,
+) -> Level:
     """The level of an amount in CNY; unknown is normal (S-13).
 
-    The worst level that applies wins. `arrears` shows only where `cut_at` is below zero:
-    otherwise zero is already the cut.
+    The worst level that applies wins. `arrears` is own money used up while an overdraft, of
+    the account or by a `cut_at` below zero, still carries the supply.
     """
     if available is None:
         return Level.normal
     if available <= policy.cut_at:
         return Level.cut
-    if available <= 0:
+    money = available - overdraft
+    if money <= 0:
         return Level.arrears
-    if available <= policy.alarm2:
-        return Level.alarm2
-    if available <= policy.alarm1:
-        return Level.alarm1
+    for level, limit, days, percent in (
+        (Level.alarm2, policy.alarm2, policy.alarm2_days, policy.alarm2_percent),
+        (Level.alarm1, policy.alarm1, policy.alarm1_days, policy.alarm1_percent),
+    ):
+        if (
+            money <= limit
+            or (days is not None and days_left is not None and days_left <= days)
+            or (percent and last_topup is not None and money * 100 <= last_topup * percent)
+        ):
+            return level
     return Level.normal
+
+
+def before_holiday(day: date, day_type: Callable[[date], str]) -> bool:
+    """A holiday lies between a local day and the next working day (S-03).
+
+    So Friday counts when Monday is a holiday: whoever is cut then waits for days.
+
+    :param day_type: "workday", "weekend" or "holiday" of a local date
+    """
+    for ahead in range(1, 31):
+        kind = day_type(day + timedelta(days=ahead))
+        if kind == "holiday":
+            return True
+        if kind == "workday":
+            return False
+    return True
 
 
 def evidence_dict(decision: Decision) -> dict:
@@ -94,7 +151,9 @@ def _checks(policy: Policy, evidence: Evidence) -> tuple[Check, ...]:
         _fresh(policy, evidence),
         _elapsed("grace", evidence.due_since, evidence.now, policy.grace),
         _window(policy, evidence),
+        *_night(policy, evidence),
         _working_day(policy, evidence),
+        *_flags(policy, evidence),
         _notice(policy, evidence),
         _absent("protected", evidence.protected, evidence.protected_reason),
         _absent("payment", evidence.payment_in_flight),
@@ -102,7 +161,42 @@ def _checks(policy: Policy, evidence: Evidence) -> tuple[Check, ...]:
         Check("held", evidence.held_readings == 0, str(evidence.held_readings), "0"),
         _operations(policy, evidence),
         _clock(policy, evidence),
+        *_already_limited(policy, evidence),
     )
+
+
+def _limits(policy: Policy, evidence: Evidence) -> bool:
+    return policy.essential_w > 0 and evidence.can_limit is True
+
+
+def _already_limited(policy: Policy, evidence: Evidence) -> tuple[Check, ...]:
+    """Where the power is limited instead, the limit is the last step: no cut follows it."""
+    if not _limits(policy, evidence):
+        return ()
+    return (_absent("limited", evidence.limited),)
+
+
+def _night(policy: Policy, evidence: Evidence) -> tuple[Check, ...]:
+    """S-03 where the policy names a night; for water always (S-14)."""
+    start, end = policy.night_start, policy.night_end
+    if start is None or end is None:
+        if not evidence.water:
+            return ()
+        start, end = WATER_NIGHT
+    local = evidence.now.astimezone(evidence.tz)
+    passed = not within(local.time(), start, end)
+    limit = f"{end:%H:%M}-{start:%H:%M}"
+    return (Check("night", passed, local.isoformat(timespec="seconds"), limit),)
+
+
+def _flags(policy: Policy, evidence: Evidence) -> tuple[Check, ...]:
+    """S-03: days and weather under which nobody is cut, where the policy asks for them."""
+    checks = []
+    if policy.holiday_eve:
+        checks.append(_absent("holiday_eve", evidence.holiday_next))
+    if policy.weather:
+        checks.append(_absent("weather", evidence.weather, evidence.weather_reason))
+    return tuple(checks)
 
 
 def _due(policy: Policy, evidence: Evidence) -> Check:
@@ -136,8 +230,7 @@ def _window(policy: Policy, evidence: Evidence) -> Check:
     value = local.isoformat(timespec="seconds")
     if start is None or end is None:
         return Check("window", True, value, "always")
-    clock = local.time()
-    passed = start <= clock < end if start < end else not end <= clock < start
+    passed = within(local.time(), start, end)
     return Check("window", passed, value, f"{start:%H:%M}-{end:%H:%M}")
 
 
@@ -178,7 +271,7 @@ def _clock(policy: Policy, evidence: Evidence) -> Check:
     return Check("clock", abs(skew) <= policy.clock_skew_limit, _span(skew), limit)
 
 
-def _absent(code: str, present: bool, reason: str = "") -> Check:
+def _absent(code: str, present: bool | None, reason: str = "") -> Check:
     """Only a plain False counts: whatever else a caller hands over is not known to be absent."""
     if present is False:
         return Check(code, True, "no", "no")
@@ -195,6 +288,7 @@ def _text(value: object | None) -> str:
     return "unknown" if value is None else str(value)
 
 
+@lru_cache(4096)
 def _span(length: timedelta) -> str:
     """Hours, minutes, seconds, exact and without words: 49:30:00, -0:00:05.25."""
     ticks = length // timedelta(microseconds=1)

@@ -39,10 +39,22 @@ class Policy:
     (both None) means always. `notice_lead` is how long before the cut the final notice must
     have been delivered. The defaults are S-01, S-02, S-03 and S-10.
 
+    Further alarms beside those in CNY; the worst that applies wins, None switches one off:
+    `alarm1_days` and `alarm2_days` in days of expected use, `alarm1_percent` and
+    `alarm2_percent` of the last top-up.
+
+    Further protection, on where the caller's policy says so: `night_start` and `night_end`
+    ([start, end) local, a cut never falls into it), `holiday_eve` (not when the next working
+    day lies behind a holiday), `weather` (not under a heat, cold or typhoon flag).
+    `essential_w`: power in W to which a meter that can is limited, instead of a cut; 0 cuts.
+
     Raises PolicyError: "amount_invalid", "duration_negative", "operations_negative",
     "alarm_order" (alarm 2 above alarm 1), "restore_order" (restore below the cut: the relay
     would open and close in turns), "window_half" (one end only), "window_empty" (both ends
-    equal), "window_zone" (local times carry no zone).
+    equal), "window_zone" (local times carry no zone), "threshold_negative" (days, percent or
+    essential power), "night_half", "night_empty",
+    "window_night" (the whole window lies in the night: no cut
+    could ever happen).
     """
 
     alarm1: Decimal = Decimal(20)
@@ -58,6 +70,15 @@ class Policy:
     notice_lead: timedelta = timedelta(hours=24)
     max_operations_per_day: int = 6
     clock_skew_limit: timedelta = timedelta(seconds=5)
+    alarm1_days: Decimal | None = None
+    alarm2_days: Decimal | None = None
+    alarm1_percent: Decimal | None = None
+    alarm2_percent: Decimal | None = None
+    night_start: time | None = None
+    night_end: time | None = None
+    holiday_eve: bool = False
+    weather: bool = False
+    essential_w: int = 0
 
     def __post_init__(self) -> None:
         for name in ("alarm1", "alarm2", "cut_at", "restore_above"):
@@ -79,14 +100,49 @@ class Policy:
                 _refuse(PolicyError, "window_zone", self, name)
         if self.window_start is not None and self.window_start == self.window_end:
             _refuse(PolicyError, "window_empty", self, "window_start", "window_end")
+        self._check_thresholds()
+        self._check_night()
+
+    def _check_thresholds(self) -> None:
+        for unit in ("days", "percent"):
+            first, second = f"alarm1_{unit}", f"alarm2_{unit}"
+            for name in (first, second):
+                value = getattr(self, name)
+                if value is not None and not _is_money(value):
+                    _refuse(PolicyError, "amount_invalid", self, name)
+                if value is not None and value < 0:
+                    _refuse(PolicyError, "threshold_negative", self, name)
+            if (getattr(self, second) or 0) > (getattr(self, first) or 0):
+                _refuse(PolicyError, "alarm_order", self, first, second)
+        if self.essential_w < 0:
+            _refuse(PolicyError, "threshold_negative", self, "essential_w")
+
+    def _check_night(self) -> None:
+        names = ("night_start", "night_end")
+        if (self.night_start is None) != (self.night_end is None):
+            _refuse(PolicyError, "night_half", self, *names)
+        for name in names:
+            if getattr(getattr(self, name), "tzinfo", None) is not None:
+                _refuse(PolicyError, "window_zone", self, name)
+        if self.night_start is not None and self.night_start == self.night_end:
+            _refuse(PolicyError, "night_empty", self, *names)
+        if self.window_start is None or self.night_start is None:
+            return
+        # Inside when it begins in the night and the night is not over before it ends.
+        if within(self.window_start, self.night_start, self.night_end) and _minutes(
+            self.window_start, self.window_end
+        ) <= _minutes(self.window_start, self.night_end):
+            _refuse(PolicyError, "window_night", self, "window_start", "window_end", *names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What is known at `now` about one meter and its account; None means unknown.
 
-    No field but the text has a default, so that none can be forgotten. Of the flags
-    (`payment_in_flight`, `command_in_doubt`, `protected`, `holiday`) only False lets a cut pass.
+    The facts of every cut have no default, so that none can be forgotten; those that a policy
+    asks for separately are unknown unless given. Of the flags (`payment_in_flight`,
+    `command_in_doubt`, `protected`, `holiday`, `holiday_next`, `weather`) only False lets a cut
+    pass.
 
     due_since          since when `available <= cut_at` without a break, kept by the caller
     reading_at         time of the newest reading that the balance rests on
@@ -102,6 +158,14 @@ class Evidence:
     operations_today   relay operations since the local midnight
     clock_skew         this machine's clock minus the reference, either sign
     holiday            the local day is a holiday
+    holiday_next       a holiday lies between the local day and the next working day
+    weather            a flag for heat, cold or typhoon stands on the place, and which
+    water              the meter closes water: never at night (S-14)
+    can_limit          the meter itself can limit the power
+    limited            it is limited by the policy now
+    overdraft          CNY of credit that `available` includes; alarms look at money without it
+    days_left          days for which the money is expected to last
+    last_topup         CNY of the newest top-up
 
     Raises EvidenceError: "naive_time", "time_range", "amount_invalid",
     "count_negative", "state_invalid".
@@ -124,6 +188,15 @@ class Evidence:
     operations_today: int
     clock_skew: timedelta | None
     holiday: bool
+    holiday_next: bool | None = None
+    weather: bool | None = None
+    weather_reason: str = ""
+    water: bool = False
+    can_limit: bool = False
+    limited: bool = False
+    overdraft: Decimal = Decimal(0)
+    days_left: Decimal | None = None
+    last_topup: Decimal | None = None
 
     def __post_init__(self) -> None:
         for name in ("now", "due_since", "reading_at", "notice_at"):
@@ -131,8 +204,10 @@ class Evidence:
             problem = problem_of(moment) if moment is not None else None
             if problem:
                 _refuse(EvidenceError, problem, self, name)
-        if self.available is not None and not _is_money(self.available):
-            _refuse(EvidenceError, "amount_invalid", self, "available")
+        for name in ("available", "overdraft", "days_left", "last_topup"):
+            value = getattr(self, name)
+            if value is not None and not _is_money(value):
+                _refuse(EvidenceError, "amount_invalid", self, name)
         for name in ("held_readings", "operations_today"):
             if getattr(self, name) < 0:
                 _refuse(EvidenceError, "count_negative", self, name)
@@ -157,13 +232,26 @@ class Decision:
 
     `checks` are all conditions of a cut, in a fixed order; a restore has one more in front.
     `blocked_by` are the codes of those that stand against a cut: empty when the action is
-    "open", and when it is "close" (nothing blocks that).
+    "open" or "limit", and when it is "close" or "release" (nothing blocks that).
+
+    open     open the relay              close    end the policy's own cut
+    limit    limit the power instead     release  end the limit
     """
 
-    action: Literal["open", "close"] | None
+    action: Literal["open", "close", "limit", "release"] | None
     level: Level
     checks: tuple[Check, ...]
     blocked_by: tuple[str, ...]
+
+
+def within(clock: time, start: time, end: time) -> bool:
+    """A local wall-clock time lies in [start, end), which may cross midnight."""
+    return start <= clock < end if start < end else not end <= clock < start
+
+
+def _minutes(start: time, end: time) -> int:
+    """Whole minutes from one clock time forward to another."""
+    return ((end.hour - start.hour) * 60 + end.minute - start.minute) % 1440
 
 
 def _is_money(value: object) -> bool:

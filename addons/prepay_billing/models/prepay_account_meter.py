@@ -1,22 +1,108 @@
-from decimal import Decimal
+from datetime import timedelta, timezone
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+from itertools import groupby
+from operator import itemgetter
+from zoneinfo import ZoneInfo
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
-from odoo.tools import SQL
 
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED, BY_CODE
 
-from ..engine.errors import RatingError
-from ..engine.rating import Interval, rate, usage
-from .prepay_account import _aware
+from ..charging import RATE_OF, Series, has_fees
+from ..engine.calendar import Calendar
+from ..engine.rating import RatedLine, TierState
+
+#: Assignments that one transaction rates.
+BATCH = 5000
+#: Readings of one assignment that one transaction rates.
+ROWS = 2000
+#: Sums are exact or refused.
+EXACT = Context(prec=60, traps=[InvalidOperation, Inexact])
+
+_PICK = """
+SELECT s.id, s.meter_id, m.medium, m.profile_id, s.tariff_id, a.location_id, l.tz, s.rate_source,
+       GREATEST(s.heads, 1) AS heads, s.start_at, s.end_at, s.rated_at, COALESCE(s.rated_value, 0) AS rated_value,
+       COALESCE(s.tier_period, '') AS tier_period, COALESCE(s.tier_used, 0) AS tier_used,
+       s.fees_until, s.provisional_until, s.problem,
+       COALESCE(st.last_read_at > COALESCE(s.rated_at, s.start_at - interval '1 microsecond')
+                AND (s.rated_at < s.end_at) IS NOT FALSE, false) AS has_rows,
+       o.prepay_charge_estimates AS estimates
+  FROM prepay_account_meter s
+  JOIN prepay_account a ON a.id = s.account_id
+  JOIN prepay_location l ON l.id = a.location_id
+  JOIN prepay_meter m ON m.id = s.meter_id
+  JOIN prepay_meter_state st ON st.id = m.state_id
+  JOIN res_company o ON o.id = s.company_id
+ WHERE s.id > %(after)s
+   AND (%(ids)s::int[] IS NULL OR s.id = ANY(%(ids)s::int[]))
+   AND ((st.last_read_at > COALESCE(s.rated_at, s.start_at - interval '1 microsecond')
+         AND (s.rated_at < s.end_at) IS NOT FALSE)
+        OR (s.tariff_id = ANY(%(fee_tariffs)s::int[])
+            AND ((COALESCE(s.fees_until, s.start_at) - %(tick)s) AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date
+                < ((LEAST(%(now)s::timestamp, s.end_at) - %(tick)s) AT TIME ZONE 'UTC'
+                   AT TIME ZONE l.tz)::date)
+        OR (o.prepay_charge_estimates AND EXISTS (
+            SELECT FROM prepay_reading_estimate e
+             WHERE e.meter_id = s.meter_id AND e.state = 'current' AND e.end_at > s.rated_at
+               AND (s.provisional_until IS NULL OR e.end_at > s.provisional_until)
+               AND (s.end_at IS NULL OR e.end_at <= s.end_at))))
+ ORDER BY s.id LIMIT %(limit)s
+   FOR NO KEY UPDATE OF s SKIP LOCKED
+"""
+_READINGS = """
+SELECT p.id, r.read_at, r.value, r.next_value, p.channel
+  FROM unnest(%(ids)s::int[], %(meters)s::int[], %(channels)s::int[], %(afters)s::timestamp[],
+              %(untils)s::timestamp[]) AS p(id, meter_id, channel, after, until)
+ CROSS JOIN LATERAL (
+       SELECT d.read_at, d.value, d.next_value, d.is_reading
+         FROM prepay_reading_stream(p.meter_id, p.channel, p.after, p.until) d
+        ORDER BY d.read_at, d.is_reading LIMIT %(rows)s
+       ) r
+ ORDER BY p.id, r.read_at, r.is_reading, p.channel
+"""
+_UPSERT = """
+INSERT INTO prepay_charge AS c (supply_id, account_id, meter_id, company_id, medium, day, version_id,
+                                kind, rate, tier, provisional, settles_id, start_at, end_at, quantity_base,
+                                quantity, price, exact_amount, state)
+SELECT s.id, s.account_id, s.meter_id, s.company_id, m.medium, v.day, v.version_id, v.kind, v.rate,
+       v.tier, v.provisional, NULLIF(v.settles, 0), v.start_at, v.end_at, v.quantity, v.quantity / 1000.0,
+       v.price, v.amount, 'open'
+  FROM unnest(%(supply)s::int[], %(day)s::date[], %(version)s::int[], %(kind)s::varchar[],
+              %(rate)s::varchar[], %(tier)s::int[], %(provisional)s::bool[], %(settles)s::int[],
+              %(start)s::timestamp[], %(end)s::timestamp[], %(quantity)s::bigint[],
+              %(price)s::numeric[], %(amount)s::numeric[])
+       AS v(supply_id, day, version_id, kind, rate, tier, provisional, settles, start_at, end_at,
+            quantity, price, amount)
+  JOIN prepay_account_meter s ON s.id = v.supply_id
+  JOIN prepay_meter m ON m.id = s.meter_id
+ON CONFLICT (supply_id, day, version_id, kind, rate, tier, provisional, COALESCE(settles_id, 0))
+      WHERE state = 'open'
+DO UPDATE SET start_at = LEAST(c.start_at, EXCLUDED.start_at),
+              end_at = GREATEST(c.end_at, EXCLUDED.end_at),
+              quantity_base = c.quantity_base + EXCLUDED.quantity_base,
+              quantity = (c.quantity_base + EXCLUDED.quantity_base) / 1000.0,
+              exact_amount = c.exact_amount + EXCLUDED.exact_amount
+"""
+_CURSORS = """
+UPDATE prepay_account_meter s
+   SET rated_at = v.at, rated_value = v.value, tier_period = v.period, tier_used = v.used,
+       fees_until = v.fees, provisional_until = v.provisional,
+       problem = (%(problems)s::varchar[])[v.number]
+  FROM unnest(%(ids)s::int[], %(at)s::timestamp[], %(value)s::bigint[], %(period)s::varchar[],
+              %(used)s::bigint[], %(fees)s::timestamp[], %(provisional)s::timestamp[], %(number)s::int[])
+       AS v(id, at, value, period, used, fees, provisional, number)
+ WHERE s.id = v.id
+"""
 
 
 class PrepayAccountMeter(models.Model):
     """A meter on an account from an opening to a closing reading, and how far it is rated.
 
     ``rated_at`` and ``rated_value`` are the end of the last usage interval: intervals tile the time
-    line because each begins where the last one ended, in the same statement that books it.
+    line because each begins where the last one ended, in the same statement that books it. The use of
+    the tier period (``tier_used``) moves on with them.
     """
 
     _name = "prepay.account.meter"
@@ -41,8 +127,29 @@ class PrepayAccountMeter(models.Model):
         digits=(16, 2),
         help="kWh or m³ at the start. Left at 0: the next reading opens.",
     )
+    rate_source = fields.Selection(
+        [("clock", "Time of the reading"), ("meter", "Rate registers of the meter")],
+        string="Rates By",
+        default="clock",
+        required=True,
+        help="Whether use is split into sharp, peak, flat and valley by the times of the tariff or by the "
+        "meter's own rate registers.",
+    )
+    heads = fields.Integer(
+        string="Persons", default=1, help="Tiers of a tariff by head count are this much wider."
+    )
+    tier_used = BigInteger(string="Used in Tier Period (Wh or L)", readonly=True, copy=False)
+    tier_period = fields.Char(readonly=True, copy=False, help="Month or year that the tiers count.")
+    fees_until = fields.Datetime(string="Fees Charged Until", readonly=True, copy=False)
     rated_at = fields.Datetime(string="Rated Until", readonly=True, copy=False)
     rated_value = BigInteger(string="Rated Register (Wh or L)", readonly=True, copy=False)
+    provisional_until = fields.Datetime(string="Estimated Until", readonly=True, copy=False)
+    closed_day = fields.Date(
+        string="Posted Until",
+        readonly=True,
+        copy=False,
+        help="Later use of such a day is posted into the next open one.",
+    )
     residue = fields.Float(
         digits=False,
         readonly=True,
@@ -56,6 +163,7 @@ class PrepayAccountMeter(models.Model):
     _meter_unique = models.UniqueIndex(
         "(meter_id) WHERE end_at IS NULL", "This meter already belongs to an open account."
     )
+    _heads_positive = models.Constraint("CHECK (heads >= 1)", "At least one person uses a meter.")
 
     @api.constrains("meter_id", "tariff_id")
     def _check_medium(self):
@@ -93,155 +201,341 @@ class PrepayAccountMeter(models.Model):
         )
         return {supply_id: Decimal(residue) for supply_id, residue in self.env.cr.fetchall()}
 
+    # rating
+
     @api.model
-    def _rate_new_readings(self, limit=20000):
-        """Turn new readings into open charges, exactly once.
+    def _rate_new_readings(self, now=None, batch=BATCH):
+        """Rate all that is new, of these assignments or of all, in this transaction.
 
-        A batch is read, rated by the engine and written back by set-based statements in this
-        transaction. A reading that cannot be rated is named in ``problem``; nothing is charged for it.
-
+        :param now: naive UTC, until when fixed fees accrue
         :return: the assignments whose usage moved on
         """
+        touched, after = [], 0
+        while after is not None:
+            ids, after = self._rate_batch(after, batch, now)
+            touched += ids
+        return self.browse(dict.fromkeys(touched))
+
+    @api.model
+    def _rate_batch(self, after, limit=BATCH, now=None):
+        """Turn what is new of the next assignments into open charges, exactly once.
+
+        New readings are fetched, rated by the engine and written back, each by one statement. The
+        charges and how far they reach are written together, and the rows are locked: a run that
+        stops anywhere, is repeated or meets another one changes nothing twice.
+
+        :param after: id behind which the batch begins
+        :return: (ids of the assignments, id to go on after or None when that was the last batch)
+        """
         self.env.flush_all()
-        by_supply = {}
-        for row in self._fetch_new_readings(limit):
-            by_supply.setdefault(row[0], []).append(row)
-        supplies = self.browse(by_supply)
-        versions = supplies.tariff_id._engine_versions()
-        lines, cursors = [], []
-        for supply in supplies:
-            self._rate_one(
-                supply, by_supply[supply.id], versions[supply.tariff_id.id], lines, cursors
-            )
-        self._write_lines(lines)
-        self._write_cursors(cursors)
+        now = now or fields.Datetime.now()
+        versions = self._tariff_versions()
+        with_fees = {key for key, items in versions.items() if has_fees(items)}
+        self.env.cr.execute(
+            _PICK,
+            {
+                "after": after,
+                "ids": self.ids or None,
+                "fee_tariffs": list(with_fees),
+                "now": now,
+                "tick": timedelta(microseconds=1),
+                "limit": limit,
+            },
+        )
+        names = [column.name for column in self.env.cr.description]
+        picked = [dict(zip(names, row)) for row in self.env.cr.fetchall()]
+        if not picked:
+            return [], None
+        rows = self._fetch_rows(picked)
+        series = self._series(picked, versions)
+        estimates = self._fetch_estimates(picked)
+        full = None
+        with localcontext(EXACT):
+            for row, item in zip(picked, series):
+                new = rows.get(item.id, ())
+                item.rate_rows(new)
+                if item.id in estimates:
+                    item.estimate(*estimates[item.id])
+                if len(new) >= ROWS and not item.problem and full is None:
+                    full = item.id
+                if row["tariff_id"] in with_fees:
+                    until = min(now, row["end_at"] or now)
+                    since = row["fees_until"] or row["start_at"]
+                    if until > since:
+                        item.charge_fees(since, until)
+            sums = {}
+            for item in series:
+                sums.update(item.charges())
+        self._write_charges(sums)
+        self._write_cursors(picked, series)
         self.invalidate_model()
         self.env["prepay.charge"].invalidate_model()
         self.env["prepay.account"].invalidate_model(["accrued", "available", "balance_at"])
-        return supplies
-
-    def _fetch_new_readings(self, limit):
-        self.env.cr.execute(
-            SQL(
-                """
-                SELECT s.id, r.read_at, r.value, r.next_value
-                  FROM prepay_account_meter s
-                  JOIN prepay_meter m ON m.id = s.meter_id
-                  JOIN LATERAL (
-                       SELECT d.read_at, d.value, d.next_value
-                         FROM prepay_reading_stream(
-                              s.meter_id, CASE m.medium WHEN 'water' THEN %s ELSE %s END,
-                              COALESCE(s.rated_at, s.start_at - interval '1 microsecond'),
-                              COALESCE(s.end_at, 'infinity')) d
-                        ORDER BY d.read_at LIMIT 2000
-                  ) r ON true
-                 ORDER BY s.id, r.read_at LIMIT %s
-                """,
-                BY_CODE[BILLED["water"]].number,
-                BY_CODE[BILLED["electricity"]].number,
-                limit,
-            )
-        )
-        return self.env.cr.fetchall()
+        ids = [item.id for item in series]
+        if full:
+            return ids, full - 1  # more readings than one batch takes: again from there
+        return ids, ids[-1] if len(ids) == limit else None
 
     @api.model
-    def _rate_one(self, supply, rows, versions, lines, cursors):
-        """Rate the readings of one assignment; append charge lines and its new cursor.
+    def _tariff_versions(self):
+        """Versions of all tariffs in use as the engine takes them; equal ones stay the same object."""
+        self.env.cr.execute("SELECT DISTINCT tariff_id FROM prepay_account_meter")
+        tariffs = self.env["prepay.tariff"].browse([row[0] for row in self.env.cr.fetchall()])
+        return tariffs.sudo()._engine_versions()
 
-        Where a register began anew, the rows hold its end and, as the next value, its new start.
-        """
-        zone = supply.account_id.location_id._zone()
-        modulus = supply.meter_id.profile_id.modulus or None
-        at, value, problem = supply.rated_at or None, supply.rated_value, None
-        for _id, read_at, read_value, next_value in rows:
-            if at is None:
-                at, value = read_at, next_value
+    @api.model
+    def _fetch_rows(self, picked):
+        """New values of the registers by assignment: (read_at, value, next_value, channel), by time."""
+        probes = []
+        for row in picked:
+            if not row["has_rows"]:
                 continue
-            try:
-                quantity = usage(value, read_value, modulus)
-                rated = rate(Interval(_aware(at), _aware(read_at), quantity), versions, zone)
-            except RatingError as error:
-                problem = f"{read_at}: {error.detail}"
-                break
-            lines.extend((supply, line) for line in rated)
-            at, value = read_at, next_value
-        cursors.append((supply.id, at, value, problem))
+            after = row["rated_at"] or row["start_at"] - timedelta(microseconds=1)
+            channels = [BY_CODE[BILLED[row["medium"]]].number]
+            if row["rate_source"] == "meter" and row["medium"] == "electricity":
+                channels += RATE_OF
+            probes += [
+                (row["id"], row["meter_id"], channel, after, row["end_at"] or "infinity")
+                for channel in channels
+            ]
+        if not probes:
+            return {}
+        ids, meters, channels, afters, untils = zip(*probes)
+        self.env.cr.execute(
+            _READINGS,
+            {
+                "ids": _array(ids),
+                "meters": _array(meters),
+                "channels": _array(channels),
+                "afters": _array(afters),
+                "untils": _array(untils),
+                "rows": ROWS,
+            },
+        )
+        return {
+            key: [row[1:] for row in rows]
+            for key, rows in groupby(self.env.cr.fetchall(), itemgetter(0))
+        }
 
     @api.model
-    def _write_lines(self, lines):
-        """Add rated lines to the open charges of their day; lines of one charge are summed first."""
-        sums = {}
-        for supply, line in lines:
-            key = (supply.id, line.day, line.version_id, line.rate, line.tier)
-            start, end, quantity, _price, amount = sums.get(
-                key, (line.start, line.end, 0, line.price, Decimal(0))
+    def _series(self, picked, versions):
+        """What the rating of each assignment starts from."""
+        self.env.cr.execute(
+            "SELECT id, modulus FROM prepay_meter_profile WHERE id = ANY(%s)",
+            [list({row["profile_id"] for row in picked})],
+        )
+        moduli = dict(self.env.cr.fetchall())
+        seasonal = {
+            key for key, items in versions.items() if any(version.seasons for version in items)
+        }
+        calendars = self._calendars(
+            {row["location_id"] for row in picked if row["tariff_id"] in seasonal}
+        )
+        registers = self._registers([row for row in picked if row["rate_source"] == "meter"])
+        provisional = self._provisional([row for row in picked if row["provisional_until"]])
+        zones = {name: ZoneInfo(name) for name in {row["tz"] for row in picked}}
+        nothing = Calendar()
+        series = []
+        for row in picked:
+            lines, ids = provisional.get(row["id"], ((), {}))
+            series.append(
+                Series(
+                    row["id"],
+                    zones[row["tz"]],
+                    versions[row["tariff_id"]],
+                    calendars.get(row["location_id"], nothing),
+                    row["heads"],
+                    moduli[row["profile_id"]] or None,
+                    row["rated_at"],
+                    row["rated_value"],
+                    TierState(row["tier_period"], row["tier_used"]),
+                    by_registers=row["rate_source"] == "meter" and row["medium"] == "electricity",
+                    registers=registers.get(row["id"], {}),
+                    provisional_until=row["provisional_until"],
+                    provisional=list(lines),
+                    provisional_ids=ids,
+                    fees_until=row["fees_until"],
+                )
             )
-            sums[key] = (
-                min(start, line.start),
-                max(end, line.end),
-                quantity + line.quantity,
-                line.price,
-                amount + line.amount,
-            )
+        return series
+
+    @api.model
+    def _calendars(self, location_ids):
+        """Engine calendars by place: of the place, of one above it, or of its company."""
+        self.env.cr.execute(
+            """
+            SELECT l.id, l.company_id,
+                   (SELECT p.calendar_id
+                      FROM unnest(string_to_array(trim(trailing '/' FROM l.parent_path), '/'))
+                           WITH ORDINALITY AS u(id, depth)
+                      JOIN prepay_location p ON p.id = u.id::int
+                     WHERE p.calendar_id IS NOT NULL ORDER BY u.depth DESC LIMIT 1)
+              FROM prepay_location l WHERE l.id = ANY(%s)
+            """,
+            [list(location_ids)],
+        )
+        rows = self.env.cr.fetchall()
+        of_company = {
+            company.id: company._prepay_calendar().id
+            for company in self.env["res.company"].browse({row[1] for row in rows}).sudo()
+        }
+        found = {row[0]: row[2] or of_company[row[1]] for row in rows}
+        model = self.env["prepay.calendar"]
+        engine = {item: model.browse(item or [])._engine_calendar() for item in set(found.values())}
+        return {location: engine[item] for location, item in found.items()}
+
+    @api.model
+    def _registers(self, picked):
+        """Rate registers at the moment until which each assignment is rated."""
+        probes = [
+            (row["id"], row["meter_id"], channel, row["rated_at"])
+            for row in picked
+            if row["rated_at"]
+            for channel in RATE_OF
+        ]
+        if not probes:
+            return {}
+        ids, meters, channels, ats = zip(*probes)
+        self.env.cr.execute(
+            """
+            SELECT p.id, p.channel, r.next_value
+              FROM unnest(%s::int[], %s::int[], %s::int[], %s::timestamp[]) AS p(id, meter_id, channel, at)
+             CROSS JOIN LATERAL (
+                   SELECT d.next_value
+                     FROM prepay_reading_stream(p.meter_id, p.channel, p.at - interval '1 second', p.at) d
+                    ORDER BY d.read_at, d.is_reading LIMIT 1) r
+            """,
+            [_array(ids), _array(meters), _array(channels), _array(ats)],
+        )
+        found = {}
+        for supply_id, channel, value in self.env.cr.fetchall():
+            found.setdefault(supply_id, {})[channel] = value
+        return found
+
+    @api.model
+    def _provisional(self, picked):
+        """What was charged by estimate and is not settled: (lines, charge by key) by assignment."""
+        if not picked:
+            return {}
+        self.env.cr.execute(
+            """
+            SELECT c.supply_id, c.id, c.day, c.version_id, c.kind, c.rate, c.tier, c.start_at, c.end_at,
+                   c.quantity_base, c.price::text, c.exact_amount::text
+              FROM prepay_charge c
+              JOIN prepay_account_meter s ON s.id = c.supply_id
+             WHERE c.supply_id = ANY(%s) AND c.provisional AND c.end_at > s.rated_at
+             ORDER BY c.id
+            """,
+            [[row["id"] for row in picked]],
+        )
+        found = {}
+        for supply_id, charge_id, *row in self.env.cr.fetchall():
+            lines, ids = found.setdefault(supply_id, ([], {}))
+            start, end = (moment.replace(tzinfo=timezone.utc) for moment in row[5:7])
+            lines.append(RatedLine(*row[:5], start, end, row[7], Decimal(row[8]), Decimal(row[9])))
+            ids.setdefault(tuple(row[:5]), charge_id)
+        return found
+
+    @api.model
+    def _fetch_estimates(self, picked):
+        """Newest estimate that is not charged yet, by assignment: (its end, the register then)."""
+        wanted = [row for row in picked if row["estimates"] and row["rated_at"]]
+        if not wanted:
+            return {}
+        self.env.cr.execute(
+            """
+            SELECT DISTINCT ON (s.id) s.id, e.end_at, e.value
+              FROM prepay_account_meter s
+              JOIN prepay_meter m ON m.id = s.meter_id
+              JOIN prepay_reading_estimate e ON e.meter_id = s.meter_id
+             WHERE s.id = ANY(%s) AND e.state = 'current' AND e.end_at > s.rated_at
+               AND (s.provisional_until IS NULL OR e.end_at > s.provisional_until)
+               AND (s.end_at IS NULL OR e.end_at <= s.end_at)
+               AND e.channel = CASE m.medium WHEN 'water' THEN 'volume' ELSE 'energy' END
+             ORDER BY s.id, e.end_at DESC, e.id DESC
+            """,
+            [[row["id"] for row in wanted]],
+        )
+        return {supply_id: (end_at, value) for supply_id, end_at, value in self.env.cr.fetchall()}
+
+    @api.model
+    def _write_charges(self, sums):
+        """Add rated lines to the open charges of their keys."""
         if not sums:
             return
-        values = [
-            SQL(
-                "(%s, %s, %s, %s, %s, %s::timestamp, %s::timestamp, %s, %s::numeric, %s::numeric)",
-                *key,
-                start.replace(tzinfo=None),
-                end.replace(tzinfo=None),
-                quantity,
-                price,
-                amount,
-            )
-            for key, (start, end, quantity, price, amount) in sums.items()
-        ]
+        supply, day, version, kind, rate, tier, provisional, settles = zip(*sums)
+        start, end, quantity, price, amount = zip(*sums.values())
         self.env.cr.execute(
-            SQL(
-                """
-                INSERT INTO prepay_charge (supply_id, account_id, meter_id, company_id, medium, day,
-                                           version_id, rate, tier, start_at, end_at, quantity_base, price,
-                                           exact_amount, state,
-                                           create_uid, write_uid, create_date, write_date)
-                SELECT s.id, s.account_id, s.meter_id, s.company_id, m.medium, v.day::date,
-                       v.version_id, v.rate, v.tier, v.start_at, v.end_at, v.quantity, v.price, v.amount,
-                       'open', %(uid)s, %(uid)s, %(now)s, %(now)s
-                  FROM (VALUES %(values)s)
-                       AS v(supply_id, day, version_id, rate, tier, start_at, end_at, quantity, price, amount)
-                  JOIN prepay_account_meter s ON s.id = v.supply_id
-                  JOIN prepay_meter m ON m.id = s.meter_id
-                ON CONFLICT (supply_id, day, version_id, rate, tier) WHERE state = 'open'
-                DO UPDATE SET end_at = GREATEST(prepay_charge.end_at, EXCLUDED.end_at),
-                              quantity_base = prepay_charge.quantity_base + EXCLUDED.quantity_base,
-                              exact_amount = prepay_charge.exact_amount + EXCLUDED.exact_amount,
-                              write_date = EXCLUDED.write_date
-                """,
-                uid=self.env.uid,
-                now=fields.Datetime.now(),
-                values=SQL(", ").join(values),
-            )
+            _UPSERT,
+            {
+                "supply": _array(supply),
+                "day": _array(day),
+                "version": _array(version),
+                "kind": _array(kind),
+                "rate": _array(rate),
+                "tier": _array(tier),
+                "provisional": _array(provisional),
+                "settles": _array(settles),
+                "start": _array(moment.replace(tzinfo=None) for moment in start),
+                "end": _array(moment.replace(tzinfo=None) for moment in end),
+                "quantity": _array(quantity),
+                "price": _array(price),
+                "amount": _array(amount),
+            },
         )
 
     @api.model
-    def _write_cursors(self, cursors):
-        if not cursors:
-            return
+    def _write_cursors(self, picked, series):
         self.env.cr.execute(
-            SQL(
-                """
-                UPDATE prepay_account_meter s SET rated_at = v.at, rated_value = v.value, problem = v.problem
-                  FROM (VALUES %s) AS v(id, at, value, problem) WHERE s.id = v.id
-                """,
-                SQL(", ").join(
-                    SQL(
-                        "(%s, %s::timestamp, %s::bigint, %s::varchar)",
-                        supply_id,
-                        at,
-                        value,
-                        problem,
-                    )
-                    for supply_id, at, value, problem in cursors
-                ),
-            )
+            _CURSORS,
+            {
+                "ids": _array(item.id for item in series),
+                "at": _array(item.at for item in series),
+                "value": _array(item.value for item in series),
+                "period": _array(item.tiers.period or None for item in series),
+                "used": _array(item.tiers.used for item in series),
+                "fees": _array(item.fees_until for item in series),
+                "provisional": _array(item.provisional_until for item in series),
+                "number": _array(range(1, len(series) + 1)),
+                "problems": [self._explain(item) for item in series],
+            },
         )
+
+    @api.model
+    def _explain(self, series):
+        """Why the usage of an assignment cannot be rated, in the language of its company."""
+        if not series.problem:
+            return None
+        read_at, error = series.problem
+        env = self.browse(series.id).company_id._prepay_env()
+        unit = 1000
+        texts = {
+            "no_version": env._("no price is valid. Add a price that begins earlier."),
+            "decrease": env._(
+                "the register went back from %(old)s to %(new)s. Record a new baseline for it.",
+                old=error.values.get("previous_value", 0) / unit,
+                new=error.values.get("value", 0) / unit,
+            ),
+            "registers_differ": env._(
+                "the rate registers counted %(parts)s, the total register %(total)s. Check the meter, or "
+                "let the times of the tariff decide.",
+                parts=error.values.get("parts", 0) / unit,
+                total=error.values.get("total", 0) / unit,
+            ),
+            "rate_missing": env._("the tariff has no price for one of the meter's rates. Add it."),
+            "tier_period_past": env._("its month lies before the one that the tiers count."),
+        }
+        local = read_at.replace(tzinfo=timezone.utc).astimezone(series.tz)
+        return env._(
+            "%(moment)s: %(reason)s",
+            moment=local.strftime("%Y-%m-%d %H:%M"),
+            reason=texts.get(error.code, error.detail),
+        )
+
+
+def _array(values):
+    """An array for PostgreSQL as one literal: a list of thousands would be quoted one by one.
+
+    Only for numbers, moments and code words: nothing that would need quoting inside.
+    """
+    return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"

@@ -1,12 +1,12 @@
 import re
-from datetime import datetime, timezone
+from random import SystemRandom
 
 from markupsafe import Markup
 from odoo import api, fields, models
+from odoo.tools import SQL, split_every
 
 from ..engine import supply
-from ..engine.supply_types import Evidence
-from .prepay_account import _aware
+from ..engine.supply_batch import Restore, stagger
 
 LEVELS = [
     ("normal", "Normal"),
@@ -27,12 +27,21 @@ class PrepayAccount(models.Model):
         "prepay.supply.policy",
         check_company=True,
         tracking=True,
-        help="Empty: the policy of the company.",
+        help="Empty: the policy of the room, its type, the places above it or the company.",
+    )
+    effective_policy_id = fields.Many2one(
+        "prepay.supply.policy",
+        string="Policy in Force",
+        compute="_compute_effective_policy_id",
     )
     is_protected = fields.Boolean(
         string="Guaranteed Supply", tracking=True, help="保电: never cut automatically."
     )
     protected_reason = fields.Char(tracking=True)
+    no_cut_until = fields.Datetime(
+        string="No Cut Until", tracking=True, help="Until then the supply is not cut."
+    )
+    no_cut_reason = fields.Char(string="Reason for No Cut", tracking=True)
     decision_ids = fields.One2many(
         "prepay.supply.decision", "account_id", string="Decisions", readonly=True
     )
@@ -45,6 +54,12 @@ class PrepayAccount(models.Model):
     )
     checks_html = fields.Html(string="Why", compute="_compute_checks_html", sanitize=False)
 
+    @api.depends("policy_id", "location_id.policy_id", "location_id.room_type_id")
+    def _compute_effective_policy_id(self):
+        policies = self._policies() if self.ids else {}
+        for account in self:
+            account.effective_policy_id = policies.get(account._origin.id)
+
     @api.depends("supply_ids.meter_id.supply")
     def _compute_supply(self):
         for account in self:
@@ -56,10 +71,17 @@ class PrepayAccount(models.Model):
 
     def _compute_checks_html(self):
         for account in self:
-            decisions = account._decide().values() if account.ids else ()
+            decisions = account.sudo()._decide() if account.ids else {}
             account.checks_html = Markup("").join(
-                self._render_checks([*supply.evidence_dict(decision)["checks"]])
-                for decision in decisions
+                Markup("<p><b>{}</b></p><ul>{}</ul>{}").format(
+                    meter.number,
+                    Markup("").join(
+                        Markup("<li>{}</li>").format(reason)
+                        for reason in self._decision_reasons(decision)
+                    ),
+                    self._render_checks(supply.evidence_dict(decision)["checks"]),
+                )
+                for meter, decision in decisions.items()
             )
 
     @api.model
@@ -127,84 +149,138 @@ class PrepayAccount(models.Model):
             "held": self.env._("No held reading"),
             "operations": self.env._("Relay operations today"),
             "clock": self.env._("Clock difference"),
+            "night": self.env._("Not at night"),
+            "holiday_eve": self.env._("Not before a holiday"),
+            "weather": self.env._("No heat, cold or storm"),
+            "limited": self.env._("Not limited already"),
         }
 
-    def _payment_in_flight(self):
-        """Accounts with a payment that may still arrive: they are not cut. Extended by payment addons."""
-        return self.browse()
+    @api.model
+    def _decision_reasons(self, decision):
+        """Why a decision is as it is, in sentences for the operator."""
+        if decision.action:
+            return [
+                {
+                    "open": self.env._("Every check passes: the supply is cut."),
+                    "limit": self.env._("Every check passes: the power is limited, not cut."),
+                    "close": self.env._("Money is available again: the supply returns."),
+                    "release": self.env._("Money is available again: the limit ends."),
+                }[decision.action]
+            ]
+        checks = {check.code: check for check in decision.checks}
+        if not checks["due"].passed:
+            return [self._blocked_reason(checks["due"])]
+        return [self._blocked_reason(checks[code]) for code in decision.blocked_by]
 
-    def _decide(self, now=None):
-        """What the policy says now, by meter of these accounts; nothing is changed.
-
-        :param now: aware time, for previews
-        :return: {meter: Decision}
-        """
-        now = now or datetime.now(timezone.utc)
-        skew = self._clock_skew()
-        available = self._available()
-        in_flight = self._payment_in_flight()
-        decisions = {}
-        for account in self.filtered(lambda item: item.state == "open"):
-            policy = account.policy_id or account.company_id.prepay_policy_id
-            if not policy:
-                continue  # no policy, no automatic cut
-            engine_policy = policy._engine_policy()
-            for item in account.supply_ids.filtered(lambda item: not item.end_at):
-                evidence = account._evidence(
-                    item, now, skew, available[account.id], account in in_flight
-                )
-                decisions[item.meter_id] = supply.decide(engine_policy, evidence)
-        return decisions
-
-    def _evidence(self, item, now, skew, available, in_flight):
-        meter = item.meter_id
-        zone = self.location_id._zone()
-        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        commands = (
-            self.env["prepay.meter.command"]
-            .sudo()
-            .search(
-                [
-                    ("meter_id", "=", meter.id),
-                    "|",
-                    ("state", "in", ("queued", "sent")),
-                    ("sent_at", ">=", midnight.astimezone(timezone.utc).replace(tzinfo=None)),
-                ]
-            )
-        )
-        own_cut = meter.desired_relay == "open" and meter.desired_cause == "arrears"
-        desired = meter._live_desired()
-        if own_cut and desired is None and available > 0:
-            desired = "open"  # a cut that expired unproven may have moved the relay: close it
-        protected = meter.is_protected or self.is_protected
-        return Evidence(
-            now=now,
-            tz=zone,
-            available=available,
-            due_since=_aware(self.due_since),
-            reading_at=_aware(item.rated_at),
-            held_readings=meter.sudo().open_hold_count,
-            payment_in_flight=in_flight,
-            command_in_doubt=bool(
-                commands.filtered(lambda command: command.state in ("queued", "sent"))
+    @api.model
+    def _blocked_reason(self, check):
+        value, limit = self._check_text(check.value), self._check_text(check.limit)
+        named = {"value": value, "limit": limit.lstrip("≤≥ ")}
+        no_reason = check.value == "yes"
+        texts = {
+            "due": self.env._(
+                "Not due: CNY %(value)s are available; a cut is due at %(limit)s.", **named
             ),
-            protected=protected,
-            protected_reason=(meter.protected_reason or self.protected_reason or "")
-            if protected
-            else "",
-            notice_at=_aware(self.notice_at),
-            relay=meter.relay_reported or None,
-            desired=desired,
-            cut_by_policy=own_cut,
-            operations_today=len(commands.filtered("sent_at")),
-            clock_skew=skew,
-            holiday=False,
+            "desired": self.env._("It is switched off already."),
+            "relay": self.env._("The meter reports that it is switched off already."),
+            "fresh": self.env._(
+                "The newest reading is too old or unknown: %(value)s, at most %(limit)s.", **named
+            ),
+            "grace": self.env._("The grace is not over: %(value)s of %(limit)s.", **named),
+            "window": self.env._(
+                "Outside the hours for cuts: %(value)s, allowed %(limit)s.", **named
+            ),
+            "night": self.env._("No cuts at night: %(value)s, allowed %(limit)s.", **named),
+            "working_day": self.env._("No cuts on days off: %(value)s.", **named),
+            "holiday_eve": self.env._(
+                "No cuts before a holiday: whoever is cut now waits until after it."
+            ),
+            "weather": self.env._("No cuts: %(value)s.", **named),
+            "notice": self.env._(
+                "The final notice was not delivered long enough ago: %(value)s, at least %(limit)s.",
+                **named,
+            ),
+            "protected": self.env._("Guaranteed supply.")
+            if no_reason
+            else self.env._("Guaranteed supply: %(value)s.", **named),
+            "payment": self.env._("A payment is on its way."),
+            "command": self.env._("An earlier command has no certain outcome yet."),
+            "held": self.env._("%(value)s doubtful readings wait for a person.", **named),
+            "operations": self.env._(
+                "The relay has moved %(value)s times today; at most %(limit)s before a cut.",
+                **named,
+            ),
+            "clock": self.env._("The clock cannot be trusted: difference %(value)s.", **named),
+            "limited": self.env._("The power is limited already."),
+        }
+        return texts.get(check.code, check.code)
+
+    def _tenant_reasons(self):
+        """Plain sentences for the tenant: what the supply is, why, and what brings it back.
+
+        For the portal; says nothing of other tenants, of staff or of technical doubts.
+        """
+        self.ensure_one()
+        account = self.sudo()
+        available = f"{account._available()[account.id]:.2f}"
+        off = account.meter_ids.filtered(lambda meter: meter.supply == "off")
+        own = off.filtered(lambda meter: meter.desired_cause == "arrears")
+        limited = account.meter_ids.filtered("essential_on")
+        policy = account.effective_policy_id
+        lines = []
+        if own:
+            lines.append(
+                self.env._(
+                    "The supply is off because the balance is used up: CNY %s. It returns by "
+                    "itself as soon as you have paid.",
+                    available,
+                )
+            )
+        elif off:
+            lines.append(
+                self.env._("The supply was switched off by the operator. Please ask there.")
+            )
+        elif limited:
+            lines.append(
+                self.env._(
+                    "The balance is used up, so the power is limited to %s W. Pay, and the limit ends.",
+                    limited[0].overload_w,
+                )
+            )
+        elif account.level in ("arrears", "cut"):
+            lines.append(self.env._("The balance is used up: CNY %s. Please pay soon.", available))
+            if account._is_guaranteed():
+                lines.append(self.env._("Your supply is guaranteed and is not cut."))
+            elif policy and account.level == "cut":
+                lines.append(account._cut_outlook(policy))
+        elif account.level in ("alarm1", "alarm2"):
+            lines.append(self.env._("The balance is low: CNY %s.", available))
+        else:
+            lines.append(self.env._("The balance is enough: CNY %s.", available))
+        if account.days_left_text and account.level in ("normal", "alarm1", "alarm2"):
+            lines.append(self.env._("Expected to last: %s.", account.days_left_text))
+        return lines
+
+    def _is_guaranteed(self):
+        self.ensure_one()
+        now = fields.Datetime.now()
+        return bool(
+            self.is_protected
+            or self.partner_id.prepay_protected
+            or any(self.meter_ids.mapped("is_protected"))
+            or (self.no_cut_until and self.no_cut_until > now)
         )
 
-    def _clock_skew(self):
-        """This machine's clock minus the database's."""
-        self.env.cr.execute("SELECT clock_timestamp()")
-        return datetime.now(timezone.utc) - self.env.cr.fetchone()[0]
+    def _cut_outlook(self, policy):
+        """When a cut may come, as far as the policy says it beforehand."""
+        if policy.any_time:
+            return self.env._("Without a payment the supply may be switched off.")
+        return self.env._(
+            "Without a payment the supply may be switched off between %(start)s and %(end)s%(days)s.",
+            start=policy._clock_text(policy.window_start),
+            end=policy._clock_text(policy.window_end),
+            days=self.env._(" on working days") if policy.working_days_only else "",
+        )
 
     def _evaluate_supply(self):
         """Bring levels up to date, tell crossings, and wish for cuts and restores.
@@ -213,70 +289,115 @@ class PrepayAccount(models.Model):
 
         :return: the decisions that led to a command
         """
-        accounts = self.sudo().filtered(lambda item: item.state == "open")
-        accounts._update_levels()
         made = self.env["prepay.supply.decision"].sudo()
-        available = accounts._available()
-        for meter, decision in accounts._decide().items():
-            if decision.action is None:
-                continue
-            account = meter.account_id
-            target = {"open": "open", "close": "closed"}[decision.action]
-            cause = "arrears" if target == "open" else "restore"
-            words = account.company_id._prepay_env()
-            reason = words._("Available %(amount)s CNY", amount=f"{available[account.id]:.2f}")
-            command = meter.sudo()._request_relay(target, cause, reason)
-            made += made.create(
-                {
-                    "account_id": account.id,
-                    "meter_id": meter.id,
-                    "action": decision.action,
-                    "available": float(available[account.id]),
-                    "evidence": supply.evidence_dict(decision),
-                    "command_id": command.id,
-                }
-            )
+        accounts = self.sudo()
+        if not accounts.ids:
+            return made
+        policies = accounts._engine_policies()
+        money = accounts._supply_money(policies)
+        accounts._update_levels(policies, money)
+        decisions = accounts._decide(acting=True, money=money, policies=policies)
+        back = {
+            meter: decision
+            for meter, decision in decisions.items()
+            if decision.action in ("close", "release")
+        }
+        cuts = {
+            meter: decision
+            for meter, decision in decisions.items()
+            if decision.action in ("open", "limit")
+        }
+        for meter, delay in accounts._restore_delays(back).items():
+            made += made._carry_out(meter, back[meter], money, delay=delay)
+        for meter, batch in self.env["prepay.supply.batch"].sudo()._admit(cuts).items():
+            made += made._carry_out(meter, cuts[meter], money, batch=batch, policies=policies)
         return made
 
-    def _update_levels(self):
+    @api.model
+    def _restore_delays(self, meters):
+        """Seconds after which each of these meters comes back (S-08)."""
+        meters = self.env["prepay.meter"].sudo().union(*meters)
+        sizes = dict(
+            self.env["prepay.meter"]
+            .sudo()
+            ._read_group([("gateway_id", "in", meters.gateway_id.ids)], ["gateway_id"], ["__count"])
+        )
+        restores = [Restore(meter, meter.gateway_id, meter.account_id.id) for meter in meters]
+        return stagger(restores, sizes, SystemRandom())
+
+    def _update_levels(self, policies=None, money=None):
+        """Levels, since when a cut is due and lapsed notices; set-based.
+
+        :param policies: see ``_engine_policies``
+        :param money: see ``_supply_money``
+        """
+        policies = self._engine_policies() if policies is None else policies
+        money = self._supply_money(policies) if money is None else money
         now = fields.Datetime.now()
-        available = self._available()
-        for account in self:
-            policy = account.policy_id or account.company_id.prepay_policy_id
-            if not policy:
-                continue
-            engine_policy = policy._engine_policy()
-            amount = available[account.id]
-            level = supply.level_of(engine_policy, amount).value
-            vals = {}
-            due = amount <= engine_policy.cut_at
-            if due and not account.due_since:
-                vals["due_since"] = now
-            elif not due and account.due_since:
-                vals.update(due_since=False, notice_at=False)
-            if level != account.level:
-                vals["level"] = level
-            if not vals:
-                continue
-            before = account.level
-            account.write(vals)
-            if "level" in vals:
-                account._level_changed(before, amount)
+        self.env.cr.execute(
+            "SELECT id, level, due_since, notice_at FROM prepay_account "
+            "WHERE state = 'open' AND id = ANY(%s)",
+            [list(policies)],
+        )
+        rows, crossed = [], []
+        for account_id, before, due_since, notice_at in self.env.cr.fetchall():
+            policy, known = policies[account_id], money[account_id]
+            level = supply.level_of(
+                policy,
+                known.available,
+                overdraft=known.overdraft,
+                days_left=known.days_left,
+                last_topup=known.last_topup,
+            ).value
+            since = (due_since or now) if known.available <= policy.cut_at else None
+            notice = notice_at if since else None
+            if (level, since, notice) != (before or "normal", due_since, notice_at):
+                rows.append(
+                    SQL("(%s, %s, %s::timestamp, %s::timestamp)", account_id, level, since, notice)
+                )
+            if level != (before or "normal"):
+                crossed.append((account_id, before))
+        for part in split_every(5000, rows, list):
+            self.env.cr.execute(
+                SQL(
+                    """
+                    UPDATE prepay_account a
+                       SET level = v.level, due_since = v.since, notice_at = v.notice,
+                           write_uid = %s, write_date = %s
+                      FROM (VALUES %s) AS v(id, level, since, notice) WHERE a.id = v.id
+                    """,
+                    self.env.uid,
+                    now,
+                    SQL(", ").join(part),
+                )
+            )
+        if rows:
+            self.env["prepay.account"].invalidate_model(["level", "due_since", "notice_at"])
+        changed = self.browse([account_id for account_id, _before in crossed])
+        changed._update_forecast()
+        changed._log_levels(dict(crossed), money)
+        for account, (_id, before) in zip(changed, crossed):
+            account._level_changed(before, money[account.id].available)
+
+    def _log_levels(self, before, money):
+        """A note on each account whose level changed, in the language of its company."""
+        for company, accounts in self.grouped("company_id").items():
+            env = company._prepay_env()
+            labels = dict(self._fields["level"]._description_selection(env))
+            accounts._message_log_batch(
+                {
+                    account.id: env._(
+                        "Level: %(before)s → %(after)s, available %(amount)s CNY",
+                        before=labels[before[account.id] or "normal"],
+                        after=labels[account.level],
+                        amount=f"{money[account.id].available:.2f}",
+                    )
+                    for account in accounts
+                }
+            )
 
     def _level_changed(self, before, amount):
-        """Tell a crossing once. Message addons extend this with SMS and WeChat."""
-        self.ensure_one()
-        env = self.company_id._prepay_env()
-        labels = dict(self._fields["level"]._description_selection(env))
-        self.message_post(
-            body=env._(
-                "Level: %(before)s → %(after)s, available %(amount)s CNY",
-                before=labels[before or "normal"],
-                after=labels[self.level],
-                amount=f"{amount:.2f}",
-            ),
-            subtype_xmlid="mail.mt_note",
-        )
+        """A crossing, once. Message addons extend this with SMS and WeChat."""
 
     def _worse_than(self, before):
         """The level has fallen since ``before``."""
@@ -284,13 +405,9 @@ class PrepayAccount(models.Model):
         return _SEVERITY[self.level] > _SEVERITY[before or "normal"]
 
     @api.model
-    def _cron_rate_and_supply(self, batch=500):
+    def _cron_rate_and_supply(self, batch=20000):
         """Rate new readings, post what is due, then decide about supply (every minute)."""
-        supplies = self.env["prepay.account.meter"]
-        touched = supplies._rate_new_readings()
-        self.env["ir.cron"]._commit_progress(len(touched))
-        touched |= self.env["prepay.charge"]._post_due()
-        self.env["ir.cron"]._commit_progress(0)
+        touched = self.env["prepay.charge.run"]._cron_charge()
         accounts = touched.account_id | self.search(
             [("state", "=", "open"), ("level", "!=", "normal")]
         )
@@ -300,7 +417,12 @@ class PrepayAccount(models.Model):
                 (
                     "supply_ids",
                     "any",
-                    [("end_at", "=", False), ("meter_id.desired_relay", "=", "open")],
+                    [
+                        ("end_at", "=", False),
+                        "|",
+                        ("meter_id.desired_relay", "=", "open"),
+                        ("meter_id.essential_on", "=", True),
+                    ],
                 ),
             ]
         )

@@ -1,24 +1,98 @@
+from datetime import timedelta
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 
 from odoo import api, fields, models
 
 from odoo.addons.prepay_meter.big_integer import BigInteger
+from odoo.addons.prepay_meter.channels import BILLED
 
-from ..engine.ledger import GRANTED, PRINCIPAL, split_charge
+from ..engine.ledger import AMOUNT_LIMIT, GRANTED, PRINCIPAL, split_charge
 from ..engine.rounding import settle
+
+#: Assignments whose charges one transaction posts.
+BATCH = 5000
+#: So long after midnight of the site a day waits for the reading that ends it.
+CLOSE_WAIT = timedelta(hours=6)
+
+RATES = [
+    ("sharp", "Sharp"),
+    ("peak", "Peak"),
+    ("flat", "Flat"),
+    ("valley", "Valley"),
+    ("deep", "Deep Valley"),
+]
+
+_NEXT = """
+SELECT DISTINCT c.supply_id
+  FROM prepay_charge c
+  JOIN res_company o ON o.id = c.company_id
+ WHERE c.state = 'open' AND c.supply_id > %(after)s
+   AND (%(ids)s::int[] IS NULL OR c.supply_id = ANY(%(ids)s::int[]))
+   AND (%(everything)s OR o.prepay_posting = 'run' OR c.day < (%(now)s::timestamp + interval '14 hours')::date)
+ ORDER BY c.supply_id LIMIT %(limit)s
+"""
+_DUE = """
+WITH locked AS (
+    SELECT s.* FROM prepay_account_meter s WHERE s.id = ANY(%(ids)s)
+       FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT s.id, d.day, c.id, c.exact_amount::text, c.quantity_base, c.kind, c.day, s.account_id, s.company_id,
+       COALESCE(s.residue, 0)::text, m.number, m.medium, c.settles_id, d.day < z.today
+  FROM locked s
+  JOIN prepay_charge c ON c.supply_id = s.id AND c.state = 'open'
+  JOIN prepay_account a ON a.id = s.account_id
+  JOIN prepay_location l ON l.id = a.location_id
+  JOIN prepay_meter m ON m.id = s.meter_id
+  JOIN res_company o ON o.id = s.company_id
+ CROSS JOIN LATERAL (
+       SELECT GREATEST(c.day, s.closed_day + 1, o.fiscalyear_lock_date + 1, o.hard_lock_date + 1) AS day) d
+ CROSS JOIN LATERAL (
+       SELECT (%(now)s::timestamp AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date AS today,
+              ((%(now)s::timestamp - %(wait)s) AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date AS waited,
+              (s.rated_at AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date AS rated) z
+ WHERE (%(everything)s OR o.prepay_posting = 'run'
+        OR (d.day < z.today AND (d.day < z.rated OR d.day < z.waited)))
+   AND NOT EXISTS (
+       SELECT FROM prepay_reading_hold h
+        WHERE h.meter_id = s.meter_id AND h.state = 'held'
+          AND (h.channel = CASE m.medium WHEN 'water' THEN %(water)s ELSE %(power)s END
+               OR s.rate_source = 'meter')
+          AND c.kind <> 'fee' AND c.end_at > COALESCE(h.previous_at, h.first_at))
+ ORDER BY s.id, d.day, c.day, c.version_id, c.kind DESC, c.rate, c.tier, c.id
+"""
+_POSTED = """
+UPDATE prepay_charge c
+   SET state = 'posted', amount = v.amount, posted_day = v.day, entry_id = v.entry,
+       granted_entry_id = v.granted
+  FROM unnest(%(ids)s::int[], %(amounts)s::numeric[], %(days)s::date[], %(entries)s::int[],
+              %(granted)s::int[]) AS v(id, amount, day, entry, granted)
+ WHERE c.id = v.id AND c.state = 'open'
+"""
+_CLOSED = """
+UPDATE prepay_account_meter s
+   SET residue = v.residue, closed_day = GREATEST(s.closed_day, v.closed)
+  FROM unnest(%(ids)s::int[], %(residues)s::numeric[], %(closed)s::date[]) AS v(id, residue, closed)
+ WHERE s.id = v.id
+"""
 
 
 class PrepayCharge(models.Model):
-    """Usage of one meter on one local day at one price: quantity, price, amount.
+    """Usage, service or fixed fee of one meter on one local day at one price.
 
     While open it grows with each reading (accrual); posted it is history. ``exact_amount`` is not
     rounded; ``amount`` is what was posted, in fen, with the residue carried on in the assignment.
+    ``day`` is the day of the use. What comes late, when that day is posted already or its period is
+    locked, is posted into the open one, ``posted_day``. A provisional charge is an estimate; the charge
+    that names it in ``settles_id`` is what a true reading differs by, with its sign.
     """
 
     _name = "prepay.charge"
     _description = "Charge"
     _order = "day desc, id desc"
     _rec_name = "day"
+    _log_access = False
 
     supply_id = fields.Many2one(
         "prepay.account.meter",
@@ -34,12 +108,12 @@ class PrepayCharge(models.Model):
     meter_id = fields.Many2one(
         "prepay.meter", required=True, index=True, ondelete="restrict", readonly=True
     )
-    company_id = fields.Many2one("res.company", required=True, index=True, readonly=True)
+    company_id = fields.Many2one("res.company", required=True, readonly=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
     medium = fields.Selection(
         [("electricity", "Electricity"), ("water", "Water")], required=True, readonly=True
     )
-    day = fields.Date(required=True, readonly=True, help="Local day of the site.")
+    day = fields.Date(required=True, readonly=True, index=True, help="Local day of the site.")
     version_id = fields.Many2one(
         "prepay.tariff.version",
         string="Price Version",
@@ -47,18 +121,18 @@ class PrepayCharge(models.Model):
         ondelete="restrict",
         readonly=True,
     )
-    rate = fields.Selection([("flat", "Flat")], required=True, readonly=True)
+    kind = fields.Selection(
+        [("usage", "Use"), ("service", "Service Fee"), ("fee", "Fixed Fee")],
+        required=True,
+        readonly=True,
+        default="usage",
+    )
+    rate = fields.Selection(RATES, required=True, readonly=True, default="flat")
     tier = fields.Integer(required=True, readonly=True, default=1, aggregator=None)
     start_at = fields.Datetime(string="From", required=True, readonly=True)
     end_at = fields.Datetime(string="Until", required=True, readonly=True)
     quantity_base = BigInteger(string="Quantity (Wh or L)", required=True, readonly=True)
-    quantity = fields.Float(
-        string="Quantity (kWh or m³)",
-        compute="_compute_quantity",
-        digits=(16, 3),
-        store=True,
-        readonly=True,
-    )
+    quantity = fields.Float(string="Quantity (kWh or m³)", digits=(16, 3), readonly=True)
     price = fields.Float(required=True, readonly=True, digits="Prepaid Price", aggregator="avg")
     exact_amount = fields.Float(
         required=True, readonly=True, digits=False, help="Not rounded, CNY."
@@ -69,108 +143,266 @@ class PrepayCharge(models.Model):
         required=True,
         default="open",
         readonly=True,
-        index=True,
+    )
+    posted_day = fields.Date(
+        string="Posted Into",
+        readonly=True,
+        help="The day of use, or the open day for what came late.",
+    )
+    provisional = fields.Boolean(
+        string="Estimated", readonly=True, help="Charged by estimate until a true reading comes."
+    )
+    settles_id = fields.Many2one(
+        "prepay.charge",
+        string="Settles",
+        readonly=True,
+        index="btree_not_null",
+        help="The estimated charge that this difference replaces.",
+    )
+    entry_id = fields.Many2one(
+        "prepay.ledger.entry", string="Wallet Entry", readonly=True, index="btree_not_null"
+    )
+    granted_entry_id = fields.Many2one(
+        "prepay.ledger.entry",
+        string="Wallet Entry (Granted)",
+        readonly=True,
+        index="btree_not_null",
     )
     entry_ids = fields.Many2many(
-        "prepay.ledger.entry", "prepay_charge_entry_rel", "charge_id", "entry_id", readonly=True
+        "prepay.ledger.entry", string="Wallet Entries", compute="_compute_entry_ids"
     )
 
     _open_unique = models.UniqueIndex(
-        "(supply_id, day, version_id, rate, tier) WHERE state = 'open'",
+        "(supply_id, day, version_id, kind, rate, tier, provisional, COALESCE(settles_id, 0)) "
+        "WHERE state = 'open'",
         "One open charge for each day, price and tier.",
     )
+    _accrued_idx = models.Index("(account_id) INCLUDE (exact_amount) WHERE state = 'open'")
+    _provisional_idx = models.Index("(supply_id) WHERE provisional")
 
-    def init(self):
-        # Rows grow by SQL: the database keeps the readable quantity in step.
-        self.env.cr.execute("""
-            CREATE OR REPLACE FUNCTION prepay_charge_quantity() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN
-                NEW.quantity := NEW.quantity_base / 1000.0;
-                RETURN NEW;
-            END $$;
-            CREATE OR REPLACE TRIGGER prepay_charge_quantity BEFORE INSERT OR UPDATE ON prepay_charge
-                FOR EACH ROW EXECUTE FUNCTION prepay_charge_quantity();
-        """)
-
-    def _compute_quantity(self):
+    @api.depends("entry_id", "granted_entry_id")
+    def _compute_entry_ids(self):
         for charge in self:
-            charge.quantity = charge.quantity_base / 1000
+            charge.entry_ids = charge.granted_entry_id | charge.entry_id
+
+    # posting
 
     @api.model
-    def _post_due(self, everything=False):
+    def _post_due(self, everything=False, now=None, supplies=None, batch=BATCH):
         """Post the open charges whose local day is over, or all where the company wants it with each run.
 
-        One wallet entry for each assignment and bucket: amounts are rounded to the fen and the rest is
-        carried on, so that the sum of what was posted is the rounded exact total (M-11).
+        A day is over when a reading of a later one is rated, at the latest some hours after midnight of
+        the site. Nothing is posted for a span in which a reading is held.
 
         :param everything: post all open charges, for closings
+        :param now: naive UTC
+        :param supplies: only these assignments
         :return: the assignments posted
         """
+        posted, after = [], 0
+        while after is not None:
+            ids, after, _entries = self._post_batch(after, batch, everything, now, supplies)
+            posted += ids
+        return self.env["prepay.account.meter"].browse(posted)
+
+    @api.model
+    def _post_batch(self, after, limit=BATCH, everything=False, now=None, supplies=None):
+        """Post what is due of the next assignments, each exactly once.
+
+        One wallet entry for each assignment, day and bucket: amounts are rounded to the fen and the rest
+        is carried on, so that the sum of what was posted is the rounded exact total (M-11). Entries,
+        charges and residues are written together and the assignments are locked: a run that stops
+        anywhere, is repeated or meets another one posts nothing twice.
+
+        :param after: id behind which the batch begins
+        :return: (ids of the assignments posted, id to go on after or None at the end, wallet entries)
+        """
         self.env.flush_all()
+        now = now or fields.Datetime.now()
+        self.env.cr.execute(
+            _NEXT,
+            {
+                "after": after,
+                "ids": supplies.ids if supplies is not None else None,
+                "everything": everything,
+                "now": now,
+                "limit": limit,
+            },
+        )
+        ids = [row[0] for row in self.env.cr.fetchall()]
+        if not ids:
+            return [], None, 0
+        self.env.cr.execute(
+            _DUE,
+            {
+                "ids": ids,
+                "everything": everything,
+                "now": now,
+                "wait": CLOSE_WAIT,
+                "water": BILLED["water"],
+                "power": BILLED["electricity"],
+            },
+        )
+        posted, entries = self._post_rows(self.env.cr.fetchall())
+        return posted, ids[-1] if len(ids) == limit else None, entries
+
+    @api.model
+    def _post_rows(self, rows):
+        """Settle due charges to the fen and write entries, charges and residues.
+
+        :param rows: see ``_DUE``, by assignment and day
+        :return: (ids of the assignments, number of wallet entries)
+        """
+        if not rows:
+            return [], 0
+        granted = self._granted_balances({row[7] for row in rows})
+        taken = self._granted_of({row[12] for row in rows if row[12]})
+        texts = {
+            company: self._reason_texts(company)
+            for company in self.env["res.company"].browse({row[8] for row in rows})
+        }
+        texts = {company.id: text for company, text in texts.items()}
+        entries, charges, residues, closed, absurd = [], [], {}, {}, []
+        for (supply_id, day), group in groupby(rows, itemgetter(0, 1)):
+            group = list(group)
+            first = group[0]
+            account_id, company_id = first[7:9]
+            residue = residues.get(supply_id)
+            if residue is None:
+                residue = Decimal(first[9])
+            total = Decimal(0)
+            keys = f"charge:{group[0][2]}:"
+            settled = []
+            for row in group:
+                amount, residue = settle(Decimal(row[3]), residue)
+                total += amount
+                settled.append((row[2], amount, day, keys))
+            if abs(total) > AMOUNT_LIMIT:
+                absurd.append(supply_id)  # no other account waits for this one
+                continue
+            charges += settled
+            residues[supply_id] = residue
+            closed[supply_id] = day if first[13] else closed.get(supply_id)
+            if not total:
+                continue
+            back = sum((taken.get(row[12], Decimal(0)) for row in group), Decimal(0))
+            for kind, bucket, amount in _shares(total, granted.get(account_id, Decimal(0)), back):
+                entries.append(
+                    (
+                        account_id,
+                        company_id,
+                        kind,
+                        bucket,
+                        amount,
+                        keys + bucket,
+                        _reason(texts[company_id], group),
+                        self._name,
+                        group[0][2],
+                    )
+                )
+                if bucket == GRANTED:
+                    granted[account_id] = granted.get(account_id, Decimal(0)) + amount
+        self._name_absurd(absurd)
+        known = self.env["prepay.ledger.entry"]._post_rows(entries)
+        self.env.cr.execute(
+            _POSTED,
+            {
+                "ids": [row[0] for row in charges],
+                "amounts": [row[1] for row in charges],
+                "days": [row[2] for row in charges],
+                "entries": [known.get(row[3] + PRINCIPAL) for row in charges],
+                "granted": [known.get(row[3] + GRANTED) for row in charges],
+            },
+        )
+        self.env.cr.execute(
+            _CLOSED,
+            {
+                "ids": list(residues),
+                "residues": list(residues.values()),
+                "closed": [closed[supply_id] for supply_id in residues],
+            },
+        )
+        self.invalidate_model()
+        self.env["prepay.account.meter"].invalidate_model(["residue", "closed_day"])
+        self.env["prepay.account"].invalidate_model(["balance", "granted", "accrued", "available"])
+        return list(residues), len(entries)
+
+    @api.model
+    def _name_absurd(self, supply_ids):
+        for supply in self.env["prepay.account.meter"].browse(supply_ids):
+            supply.problem = supply.company_id._prepay_env()._(
+                "Charges above 1,000,000 are not posted. Check price and readings."
+            )
+
+    @api.model
+    def _granted_balances(self, account_ids):
+        """Granted money by account, exact CNY, where there is any."""
         self.env.cr.execute(
             """
-            SELECT c.supply_id, array_agg(c.id ORDER BY c.id), array_agg(c.exact_amount::text ORDER BY c.id)
-              FROM prepay_charge c
-              JOIN prepay_account a ON a.id = c.account_id
-              JOIN prepay_location l ON l.id = a.location_id
-              JOIN res_company o ON o.id = c.company_id
-             WHERE c.state = 'open'
-               AND (%s OR o.prepay_posting = 'run' OR c.day < (now() AT TIME ZONE l.tz)::date)
-             GROUP BY c.supply_id ORDER BY c.supply_id
+            SELECT a.id, g.amount::text
+              FROM unnest(%s::int[]) AS a(id)
+              LEFT JOIN prepay_wallet_checkpoint k ON k.account_id = a.id
+             CROSS JOIN LATERAL (
+                   SELECT COALESCE(k.granted, 0) + COALESCE(SUM(x.amount), 0) AS amount
+                     FROM prepay_ledger_entry x
+                    WHERE x.account_id = a.id AND x.id > COALESCE(k.upto_id, 0)
+                      AND x.bucket = 'granted') g
+             WHERE g.amount <> 0
             """,
-            [everything],
+            [list(account_ids)],
         )
-        rows = self.env.cr.fetchall()
-        supplies = self.env["prepay.account.meter"].browse([row[0] for row in rows])
-        residues = supplies._residues()
-        for supply, (_id, charge_ids, exacts) in zip(supplies, rows):
-            self._post_supply(supply, charge_ids, exacts, residues[supply.id])
-        self.invalidate_model()
-        supplies.invalidate_recordset()
-        self.env["prepay.account"].invalidate_model(["balance", "granted", "accrued", "available"])
-        return supplies
+        return {account_id: Decimal(amount) for account_id, amount in self.env.cr.fetchall()}
 
-    def _post_supply(self, supply, charge_ids, exacts, residue):
-        charges, total = self.browse(charge_ids), Decimal(0)
-        for charge, exact in zip(charges, exacts):
-            amount, residue = settle(Decimal(exact), residue)
-            total += amount
-            self.env.cr.execute(
-                "UPDATE prepay_charge SET state = 'posted', amount = %s WHERE id = %s AND state = 'open'",
-                [amount, charge.id],
-            )
+    @api.model
+    def _granted_of(self, charge_ids):
+        """What estimated charges took of granted money, exact CNY: it goes back there first."""
+        if not charge_ids:
+            return {}
         self.env.cr.execute(
-            "UPDATE prepay_account_meter SET residue = %s WHERE id = %s", [residue, supply.id]
+            """
+            SELECT min(c.id), (-e.amount)::text
+              FROM prepay_charge c JOIN prepay_ledger_entry e ON e.id = c.granted_entry_id
+             WHERE c.id = ANY(%s) GROUP BY e.id, e.amount
+            """,
+            [list(charge_ids)],
         )
-        if not total:
-            return
-        granted = supply.account_id._money()[supply.account_id.id][1]
+        return {charge_id: Decimal(amount) for charge_id, amount in self.env.cr.fetchall()}
+
+    @api.model
+    def _reason_texts(self, company):
+        env = company._prepay_env()
+        return (
+            env._("%(meter)s, %(days)s: %(quantity)s"),
+            env._("%(meter)s, %(days)s: fixed fees"),
+        )
+
+
+def _shares(total, granted, back):
+    """Wallet entries of an amount due: (kind, bucket, signed amount).
+
+    Granted money goes first. What an estimate took too much comes back, to granted money at most what
+    was taken of it (``back``).
+    """
+    if total < 0:
+        to_granted = min(-total, max(back, Decimal(0)))
+        shares = (
+            ("correction", GRANTED, to_granted),
+            ("correction", PRINCIPAL, -total - to_granted),
+        )
+    else:
         from_granted, from_own = split_charge(total, granted)
-        days = sorted(charge.day for charge in charges)
-        unit = "m³" if supply.medium == "water" else "kWh"
-        reason = supply.company_id._prepay_env()._(
-            "%(meter)s, %(days)s: %(quantity)s",
-            meter=supply.meter_id.number,
-            days=str(days[0]) if days[0] == days[-1] else f"{days[0]} – {days[-1]}",
-            quantity=f"{sum(charges.mapped('quantity_base')) / 1000:.2f} {unit}",
-        )
-        entries = self.env["prepay.ledger.entry"]._post(
-            [
-                {
-                    "account": supply.account_id,
-                    "kind": "charge",
-                    "bucket": bucket,
-                    "amount": -amount,
-                    "key": f"charge:{charge_ids[0]}:{bucket}",
-                    "reason": reason,
-                    "document": charges[0],
-                }
-                for bucket, amount in ((GRANTED, from_granted), (PRINCIPAL, from_own))
-                if amount
-            ]
-        )
-        self.env.cr.execute(
-            "INSERT INTO prepay_charge_entry_rel (charge_id, entry_id) "
-            "SELECT c, e FROM unnest(%s::int[]) c, unnest(%s::int[]) e ON CONFLICT DO NOTHING",
-            [charge_ids, entries.ids],
-        )
+        shares = (("charge", GRANTED, -from_granted), ("charge", PRINCIPAL, -from_own))
+    return [share for share in shares if share[2]]
+
+
+def _reason(texts, group):
+    """What was used when, for the wallet entry."""
+    days = [row[6] for row in group]
+    first, last = min(days), max(days)
+    used = [row[4] for row in group if row[5] == "usage"]
+    unit = "m³" if group[0][11] == "water" else "kWh"
+    return texts[0 if used else 1] % {
+        "meter": group[0][10],
+        "days": str(first) if first == last else f"{first} – {last}",
+        "quantity": f"{sum(used) / 1000:.2f} {unit}",
+    }

@@ -182,6 +182,55 @@ class PrepayLedgerEntry(models.Model):
         self.env["prepay.account"].invalidate_model(["balance", "granted", "accrued", "available"])
         return self.browse([ids[key] for key in keys])
 
+    @api.model
+    def _post_rows(self, rows):
+        """Post many entries of charges by one statement; a key that exists already posts nothing.
+
+        :param rows: tuples (account id, company id, kind, bucket, amount as Decimal, key, reason,
+            document model, document id)
+        :return: entry id by key, whether new or posted before
+        :raises LedgerError: an amount or kind that breaks a rule of the ledger
+        """
+        if not rows:
+            return {}
+        for _account, _company, kind, bucket, amount, *_rest in rows:
+            ledger.validate_entry(kind, amount, bucket=bucket)
+        accounts, companies, kinds, buckets, amounts, keys, reasons, models_, documents = map(
+            list, zip(*rows)
+        )
+        self.env.cr.execute(
+            """
+            INSERT INTO prepay_ledger_entry (account_id, company_id, kind, bucket, amount, key, reason,
+                                             res_model, res_id, at, user_id)
+            SELECT v.*, %s, %s
+              FROM unnest(%s::int[], %s::int[], %s::varchar[], %s::varchar[], %s::numeric[], %s::varchar[],
+                          %s::varchar[], %s::varchar[], %s::int[]) AS v
+            ON CONFLICT (key) DO NOTHING RETURNING key, id
+            """,
+            [
+                fields.Datetime.now(),
+                self.env.uid,
+                accounts,
+                companies,
+                kinds,
+                buckets,
+                amounts,
+                keys,
+                reasons,
+                models_,
+                documents,
+            ],
+        )
+        ids = dict(self.env.cr.fetchall())
+        known = [key for key in keys if key not in ids]
+        if known:
+            self.env.cr.execute(
+                "SELECT key, id FROM prepay_ledger_entry WHERE key = ANY(%s)", [known]
+            )
+            ids.update(self.env.cr.fetchall())
+        self.invalidate_model()
+        return ids
+
     def _check_reversal(self, kinds=None):
         """Refuse to undo entries that are undone already or, with ``kinds``, of another kind.
 

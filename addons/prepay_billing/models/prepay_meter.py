@@ -10,6 +10,15 @@ class PrepayMeter(models.Model):
         compute="_compute_account_id",
         search="_search_account_id",
     )
+    essential_on = fields.Boolean(
+        string="Essential Power Only",
+        readonly=True,
+        copy=False,
+        help="The supply policy limits the power instead of cutting it.",
+    )
+    essential_before_w = fields.Integer(
+        string="Overload Limit Before (W)", readonly=True, copy=False, aggregator=None
+    )
 
     @api.depends("supply_ids.end_at")
     def _compute_account_id(self):
@@ -20,3 +29,17 @@ class PrepayMeter(models.Model):
 
     def _search_account_id(self, operator, value):
         return [("supply_ids", "any", [("end_at", "=", False), ("account_id", operator, value)])]
+
+    def _limit_power(self, watts, reason):
+        """Wish that the meter itself allows no more than ``watts``; remembers its limit before."""
+        self.ensure_one()
+        if not self.essential_on:
+            self.write({"essential_on": True, "essential_before_w": self.overload_w})
+        self.env["prepay.meter.parameter"]._request(self, "overload", watts, reason=reason)
+
+    def _release_power(self, reason):
+        """End the limit of the supply policy: wish for the limit before it."""
+        self.ensure_one()
+        before = self.essential_before_w
+        self.write({"essential_on": False, "essential_before_w": 0})
+        self.env["prepay.meter.parameter"]._request(self, "overload", before, reason=reason)

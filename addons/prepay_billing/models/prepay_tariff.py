@@ -1,9 +1,4 @@
-from datetime import timezone
-from decimal import Decimal
-
 from odoo import api, fields, models
-
-from ..engine.rating import TariffVersion
 
 
 class PrepayTariff(models.Model):
@@ -27,33 +22,72 @@ class PrepayTariff(models.Model):
     currency_id = fields.Many2one(related="company_id.currency_id")
     active = fields.Boolean(default=True)
     version_ids = fields.One2many("prepay.tariff.version", "tariff_id", string="Prices", copy=True)
+    current_version_id = fields.Many2one(
+        "prepay.tariff.version", string="In Force", compute="_compute_current_price"
+    )
     current_price = fields.Float(
         string="Price Now",
         compute="_compute_current_price",
         digits="Prepaid Price",
         help="CNY per kWh or m³.",
     )
+    next_change = fields.Datetime(compute="_compute_current_price")
+    day_picture = fields.Html(compute="_compute_current_price", sanitize=False)
 
-    @api.depends("version_ids.price", "version_ids.valid_from")
+    @api.depends("version_ids.price", "version_ids.valid_from", "version_ids.state")
     def _compute_current_price(self):
         now = fields.Datetime.now()
         for tariff in self:
-            valid = tariff.version_ids.filtered(
-                lambda version: version.valid_from and version.valid_from <= now
-            )
-            tariff.current_price = valid.sorted("valid_from")[-1:].price
+            approved = tariff.version_ids.filtered(
+                lambda version: version.state == "approved" and version.valid_from
+            ).sorted("valid_from")
+            valid = approved.filtered(lambda version: version.valid_from <= now)
+            tariff.current_version_id = valid[-1:]
+            tariff.current_price = valid[-1:].price
+            tariff.next_change = (approved - valid)[:1].valid_from
+            tariff.day_picture = valid[-1:].day_picture
 
-    def _engine_versions(self):
-        """Versions as the rating engine takes them, by tariff id. Prices are read as exact decimals."""
-        self.env["prepay.tariff.version"].flush_model()
-        versions = {tariff_id: [] for tariff_id in self.ids}
+    def action_new_price(self):
+        """A draft that begins as a copy of the newest price."""
+        self.ensure_one()
+        versions = self.version_ids.sorted("valid_from")
+        if not versions:
+            version = versions.create({"tariff_id": self.id})
+            return version.action_open()
+        newest = versions.filtered(lambda version: version.state == "approved")[-1:] or versions[-1]
+        start = versions._next_midnight()
+        last = max(versions.mapped("valid_from"))
+        if last >= start:
+            start = fields.Datetime.add(last, days=1)
+        version = newest.copy({"valid_from": start, "state": "draft"})
+        return version.action_open()
+
+    def _charged(self):
+        """Those of these tariffs by which anything was charged already."""
+        if not self.ids:
+            return self.browse()
+        self.env["prepay.charge"].flush_model()
+        self.env["prepay.tariff.version"].flush_model(["tariff_id"])
         self.env.cr.execute(
-            "SELECT tariff_id, id, valid_from, price::text FROM prepay_tariff_version "
-            "WHERE tariff_id = ANY(%s) ORDER BY valid_from",
+            """
+            SELECT t.id FROM unnest(%s::int[]) AS t(id)
+             WHERE EXISTS (SELECT FROM prepay_tariff_version v
+                             JOIN prepay_charge c ON c.version_id = v.id
+                            WHERE v.tariff_id = t.id)
+            """,
             [self.ids],
         )
-        for tariff_id, version_id, valid_from, price in self.env.cr.fetchall():
-            versions[tariff_id].append(
-                TariffVersion(version_id, valid_from.replace(tzinfo=timezone.utc), Decimal(price))
-            )
+        return self.browse(row[0] for row in self.env.cr.fetchall())
+
+    def _engine_versions(self):
+        """Approved versions as the rating engine takes them, by tariff id, in order of time."""
+        approved = (
+            self.env["prepay.tariff.version"]
+            .sudo()
+            .search([("tariff_id", "in", self.ids), ("state", "=", "approved")], order="valid_from")
+        )
+        engine = approved._engine_data()
+        versions = {tariff_id: [] for tariff_id in self.ids}
+        for version in approved:
+            versions[version.tariff_id.id].append(engine[version.id])
         return {tariff_id: tuple(items) for tariff_id, items in versions.items()}

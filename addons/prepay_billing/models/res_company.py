@@ -30,6 +30,32 @@ class ResCompany(models.Model):
     prepay_policy_id = fields.Many2one(
         "prepay.supply.policy", string="Supply Policy", check_company=True
     )
+    prepay_calendar_id = fields.Many2one(
+        "prepay.calendar",
+        string="Holiday Calendar",
+        check_company=True,
+        help="For places without a calendar of their own. Empty: China's public holidays.",
+    )
+    prepay_four_eyes = fields.Boolean(
+        string="Second Person for Prices",
+        default=True,
+        help="A new price of a tariff in use is approved by another person than the one who submits it.",
+    )
+    prepay_ceiling_electricity = fields.Float(
+        string="Electricity Price Ceiling",
+        digits="Prepaid Price",
+        help="Highest price allowed where power is sold on (转供电), CNY per kWh. 0: none.",
+    )
+    prepay_ceiling_water = fields.Float(
+        string="Water Price Ceiling",
+        digits="Prepaid Price",
+        help="Highest price allowed, CNY per m³. 0: none.",
+    )
+    prepay_ceiling_with_service = fields.Boolean(
+        string="Ceiling Covers the Service Fee",
+        default=True,
+        help="Whether the law limits the price with the service fee on top differs by province.",
+    )
     prepay_posting = fields.Selection(
         [("daily", "After each local day"), ("run", "With each rating run")],
         string="Charges Are Posted",
@@ -37,12 +63,23 @@ class ResCompany(models.Model):
         required=True,
         help="Until a charge is posted it is accrued: the available amount is right in both cases.",
     )
+    prepay_charge_estimates = fields.Boolean(
+        string="Charge Estimates",
+        help="An estimated reading is charged provisionally. The first true reading settles it by one "
+        "difference.",
+    )
     prepay_max_topup = fields.Monetary(
         string="Largest Top-up",
         default=5000,
         help="A single sale above this amount is refused.",
         currency_field="currency_id",
     )
+
+    def _prepay_calendar(self):
+        """The company's calendar, or China's public holidays."""
+        self.ensure_one()
+        shipped = self.env.ref("prepay_billing.calendar_china", raise_if_not_found=False)
+        return self.sudo().prepay_calendar_id or shipped or self.env["prepay.calendar"]
 
     prepay_four_eyes_limit = fields.Monetary(
         string="Four-eyes Limit",

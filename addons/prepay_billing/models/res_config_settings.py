@@ -13,8 +13,25 @@ class ResConfigSettings(models.TransientModel):
     )
     prepay_ledger_problem = fields.Char(related="company_id.prepay_ledger_problem")
     prepay_policy_id = fields.Many2one(related="company_id.prepay_policy_id", readonly=False)
+    prepay_calendar_id = fields.Many2one(related="company_id.prepay_calendar_id", readonly=False)
+    prepay_four_eyes = fields.Boolean(related="company_id.prepay_four_eyes", readonly=False)
+    prepay_ceiling_electricity = fields.Float(
+        related="company_id.prepay_ceiling_electricity", readonly=False
+    )
+    prepay_ceiling_water = fields.Float(related="company_id.prepay_ceiling_water", readonly=False)
+    prepay_ceiling_with_service = fields.Boolean(
+        related="company_id.prepay_ceiling_with_service", readonly=False
+    )
+    prepay_blast_percent = fields.Integer(related="company_id.prepay_blast_percent", readonly=False)
+    prepay_blast_count = fields.Integer(related="company_id.prepay_blast_count", readonly=False)
+    prepay_blast_user_id = fields.Many2one(
+        related="company_id.prepay_blast_user_id", readonly=False
+    )
     prepay_posting = fields.Selection(
         related="company_id.prepay_posting", readonly=False, required=True
+    )
+    prepay_charge_estimates = fields.Boolean(
+        related="company_id.prepay_charge_estimates", readonly=False
     )
     prepay_max_topup = fields.Monetary(
         related="company_id.prepay_max_topup", readonly=False, currency_field="company_currency_id"

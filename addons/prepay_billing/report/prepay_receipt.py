@@ -6,6 +6,7 @@ from odoo.tools import format_datetime, formatLang
 from odoo.tools.image import image_data_uri
 
 from ..capitals import rmb_capitals
+from ..tariff_picture import number
 
 _UNITS = {"electricity": "kWh", "water": "m³"}
 
@@ -90,11 +91,10 @@ class PrepayReceipt(models.AbstractModel):
         texts = {}
         for supply in supplies:
             versions = supply.tariff_id.version_ids.filtered(
-                lambda version: version.valid_from <= topup.paid_at
+                lambda version: version.state == "approved" and version.valid_from <= topup.paid_at
             )
             for version in versions.sorted("valid_from")[-1:]:
-                whole, decimals = f"{version.price:.6f}".split(".")
-                price = f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+                price = "–".join(dict.fromkeys(map(number, version._lowest_and_highest())))
                 texts[f"{topup.currency_id.symbol}{price}/{_UNITS[supply.medium]}"] = True
         return list(texts)
 

@@ -7,5 +7,8 @@ from . import test_pdf_engine
 from . import test_receipt
 from . import test_shared_cost
 from . import test_supply
+from . import test_supply_batches
+from . import test_supply_choice
+from . import test_supply_forecast
 from . import test_tours
 from . import test_wallet

@@ -140,7 +140,7 @@ class TestSupply(BillingCase):
         self.account.overdraft_limit = 100
         self.use_up_with_overdraft()
         self.assertFalse(self.evaluate())
-        self.assertEqual(self.account.level, "normal")
+        self.assertEqual(self.account.level, "arrears", "the own money is used up")
 
     def use_up_with_overdraft(self):
         self.topup(10)

@@ -51,8 +51,8 @@ class Link(asyncio.Protocol):
         self.heard_at = self._loop.time()
         self._exchange: Exchange | None = None
         self._waiter: asyncio.Future | None = None
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._answer_due = 0.0
+        self._answer_timer: asyncio.TimerHandle | None = None
         self._free_at = 0.0  # loop time before which nothing may be sent
         self._quiet = False
 
@@ -108,7 +108,7 @@ class Link(asyncio.Protocol):
         self._exchange, waiter = exchange, loop.create_future()
         self._waiter = waiter
         self.transport.write(exchange.request)
-        self._watch(now + self.timeout)
+        self._answer_by(now + self.timeout)
         try:
             return await waiter
         finally:
@@ -134,9 +134,9 @@ class Link(asyncio.Protocol):
         transport, self.transport = self.transport, None
         if transport is not None:
             transport.abort()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
         self._fail(GatewayOffline(f"{self._name()}: closed"))
 
     def _framed(self, exchange: Exchange) -> Exchange:
@@ -146,25 +146,25 @@ class Link(asyncio.Protocol):
     def _name(self) -> str:
         return self.peer or "the gateway"
 
-    def _watch(self, deadline: float) -> None:
+    def _answer_by(self, deadline: float) -> None:
         """Give up the request in flight at ``deadline``.
 
         One timer serves many requests: when it rings too early, it is set anew. A timer for each
         would cost a tenth of a poll.
         """
-        self._deadline = deadline
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
+        self._answer_due = deadline
+        if self._answer_timer is not None:
+            if self._answer_timer.when() <= deadline:
                 return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._ring)
+            self._answer_timer.cancel()
+        self._answer_timer = self._loop.call_at(deadline, self._ring)
 
     def _ring(self) -> None:
-        self._timer = None
+        self._answer_timer = None
         if self._waiter is None or self._waiter.done():
             return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
+        if self._loop.time() < self._answer_due:
+            self._answer_timer = self._loop.call_at(self._answer_due, self._ring)
         else:
             self._expire()
 

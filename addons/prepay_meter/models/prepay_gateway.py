@@ -91,7 +91,7 @@ class PrepayGateway(models.Model):
     meter_count = fields.Integer(compute="_compute_meter_count")
     lost_meter_count = fields.Integer(string="Lost Meters", compute="_compute_meter_count")
     building_id = fields.Many2one(related="location_id.building_id")
-    contact = fields.Selection(lost.CONTACT, string="Connection", compute="_compute_contact")
+    contact = fields.Selection(lost.CONTACT, string="Communication", compute="_compute_contact")
     lost = fields.Boolean(compute="_compute_contact", search="_search_lost")
     silent_for = fields.Char(
         compute="_compute_contact", help="How long the gateway has been offline."

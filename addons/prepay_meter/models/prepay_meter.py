@@ -156,7 +156,7 @@ class PrepayMeter(models.Model):
     event_ids = fields.One2many("prepay.meter.event", "meter_id", string="Events")
     hold_ids = fields.One2many("prepay.reading.hold", "meter_id", string="Held Readings")
     building_id = fields.Many2one(related="location_id.building_id")
-    contact = fields.Selection(lost.CONTACT, string="Connection", compute="_compute_contact")
+    contact = fields.Selection(lost.CONTACT, string="Communication", compute="_compute_contact")
     lost = fields.Boolean(compute="_compute_contact", search="_search_lost")
     silent_for = fields.Char(
         compute="_compute_contact", help="How long the meter has not answered."

@@ -81,6 +81,8 @@ class PrepayAccount(models.Model):
         for decision in decisions:  # one message for an account, however many meters it has
             told.setdefault((decision.account_id, decision.action), decision)
         for (account, action), decision in told.items():
+            if action not in KIND_OF_ACTION:
+                continue
             self.env["prepay.notice"]._queue(
                 account, KIND_OF_ACTION[action], f"decision:{decision.id}", decision.available
             )

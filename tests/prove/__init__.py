@@ -1,0 +1,1 @@
+"""Simulation that proves the invariants of the engine; `python -m tests.prove` runs it."""
