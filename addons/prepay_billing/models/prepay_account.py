@@ -299,7 +299,7 @@ class PrepayAccount(models.Model):
         """Persons who live on the account: the largest number at one of its present meters."""
         self.ensure_one()
         meters = self.supply_ids.filtered(lambda item: not item.end_at)
-        return max(meters.mapped("heads"), default=1) or 1 if "heads" in meters._fields else 1
+        return max(meters.mapped("heads"), default=1) or 1
 
 
 def _aware(moment):
