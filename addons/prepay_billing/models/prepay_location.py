@@ -21,6 +21,7 @@ class PrepayLocation(models.Model):
             if place.calendar_id:
                 return place.calendar_id
         return location.company_id._prepay_calendar()
+
     area = fields.Float(string="Area (m²)", digits=(10, 2), help="For sharing costs by area.")
 
     _area_positive = models.Constraint("CHECK (area >= 0)", "An area is zero or more.")

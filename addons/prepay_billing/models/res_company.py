@@ -80,6 +80,7 @@ class ResCompany(models.Model):
         self.ensure_one()
         shipped = self.env.ref("prepay_billing.calendar_china", raise_if_not_found=False)
         return self.sudo().prepay_calendar_id or shipped or self.env["prepay.calendar"]
+
     prepay_four_eyes_limit = fields.Monetary(
         string="Four-eyes Limit",
         default=500,

@@ -35,9 +35,7 @@ class ChargingCase(BillingCase):
         """Peak 1.00 from 8 to 22 o'clock, valley 0.40 otherwise."""
         periods = [(0, "valley"), (8, "peak"), (22, "valley")]
         return self.tariff_of(
-            price_ids=vals.pop(
-                "price_ids", [(0, 0, {"peak": 1.0, "valley": 0.4, "flat": 0.7})]
-            ),
+            price_ids=vals.pop("price_ids", [(0, 0, {"peak": 1.0, "valley": 0.4, "flat": 0.7})]),
             season_ids=[
                 (
                     0,
