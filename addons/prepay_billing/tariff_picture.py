@@ -38,7 +38,7 @@ def days(version):
     parts, used = [], set()
     for season in _seasons(version):
         since = f"{int(season.month or 1)}-{season.day}"
-        title = f"{season.name or ''} ({version.env._('from %s', since)})"
+        title = version.env._("%(season)s, from %(day)s", season=season.name or "", day=since)
         bars = [
             (kinds[kind], segments)
             for kind, segments in ((kind, season._segments(kind)) for kind in DAY_TYPES)
@@ -69,10 +69,10 @@ def changes(before, after):
         for name in dict.fromkeys([*old, *new])
         if old.get(name) != new.get(name)
     ]
-    _ = after.env._
+    env = after.env
     if not rows:
-        return Markup('<p class="text-muted">%s</p>') % _("The same as the price before.")
-    head = Markup("<tr><th></th><th>%s</th><th>%s</th></tr>") % (_("Before"), _("New"))
+        return Markup('<p class="text-muted">%s</p>') % env._("The same as the price before.")
+    head = Markup("<tr><th></th><th>%s</th><th>%s</th></tr>") % (env._("Before"), env._("New"))
     body = Markup("").join(
         Markup("<tr><td>%s</td><td>%s</td><td><b>%s</b></td></tr>") % row for row in rows
     )
@@ -81,25 +81,25 @@ def changes(before, after):
 
 def describe(version):
     """A price in words: dict of what it is about -> what it says, in the user's language."""
-    _ = version.env._
+    env = version.env
     unit = "m³" if version.medium == "water" else "kWh"
     labels = _labels(version, "prepay.tariff.period", "rate")
     texts = {}
     lines = version.price_ids.sorted("sequence")
     if not lines:
-        texts[_("Price")] = f"{number(version.price)} / {unit}"
+        texts[env._("Price")] = f"{number(version.price)} / {unit}"
     for position, line in enumerate(lines, 1):
         for rate in RATES:
             if line[rate] or (rate == "flat" and not any(line[each] for each in RATES)):
-                name = _("Tier %(tier)s, %(rate)s", tier=position, rate=labels[rate])
+                name = env._("Tier %(tier)s, %(rate)s", tier=position, rate=labels[rate])
                 texts[name] = f"{number(line[rate])} / {unit}"
-        texts[_("Tier %s up to", position)] = (
-            f"{number(line.upto)} {unit}" if line.upto else _("without limit")
+        texts[env._("Tier %s up to", position)] = (
+            f"{number(line.upto)} {unit}" if line.upto else env._("without limit")
         )
     if len(lines) > 1:
         periods = dict(version._fields["tier_period"]._description_selection(version.env))
-        texts[_("Tiers begin anew")] = periods[version.tier_period]
-        texts[_("Limits per head")] = _("Yes") if version.tier_per_head else _("No")
+        texts[env._("Tiers begin anew")] = periods[version.tier_period]
+        texts[env._("Limits per head")] = env._("Yes") if version.tier_per_head else env._("No")
     kinds = _labels(version, "prepay.calendar.day", "day_type")
     for season in _seasons(version):
         for kind in DAY_TYPES:
@@ -108,16 +108,16 @@ def describe(version):
                 f"{_clock(start)} {labels[rate]}" for start, _end, rate in season._segments(kind)
             )
     if version.service_price:
-        texts[_("Service fee per unit")] = f"{number(version.service_price)} / {unit}"
+        texts[env._("Service fee per unit")] = f"{number(version.service_price)} / {unit}"
     if version.service_percent:
-        texts[_("Service fee")] = f"{number(version.service_percent)} %"
+        texts[env._("Service fee")] = f"{number(version.service_percent)} %"
     for fee in version.fee_ids:
         per = dict(fee._fields["period"]._description_selection(version.env))
         texts[fee.code or ""] = f"{number(fee.amount)} {per.get(fee.period, '')}"
     if version.purchase_price:
-        texts[_("Purchase price")] = f"{number(version.purchase_price)} / {unit}"
+        texts[env._("Purchase price")] = f"{number(version.purchase_price)} / {unit}"
     if version.ceiling:
-        texts[_("Ceiling")] = f"{number(version.ceiling)} / {unit}"
+        texts[env._("Ceiling")] = f"{number(version.ceiling)} / {unit}"
     return texts
 
 

@@ -35,6 +35,7 @@ class Cuts:
         pick = self.chance.choice
         cut_at = pick((0, 0, -1000, 500))
         start, end = pick(((600, 960), (600, 960), (1320, 120), (None, None), (0, 1)))
+        day_time = start in (600, None)
         return {
             "cut_at": cut_at,
             "restore": cut_at + pick((0, 0, 1, 300)),
@@ -47,6 +48,10 @@ class Cuts:
             "lead": pick((0, DAY)),
             "most": pick((6, 6, 2, 1, 0)),
             "skew": pick((0, 5)),
+            "night": pick((None, None, (1200, 480), (60, 300))) if day_time else None,
+            "eve": pick((False, True)),
+            "weather": pick((False, True)),
+            "essential": pick((0, 0, 300)),
         }
 
     def step(self, _number: int) -> None:
@@ -65,7 +70,7 @@ class Cuts:
         chance = self.chance
         zone = chance.choice(ZONES)
         if rules["start"] is None:
-            minute = chance.randrange(1440)
+            minute = chance.randrange(500, 1200)
         else:
             minute = (
                 rules["start"] + chance.randrange((rules["end"] - rules["start"]) % 1440)
@@ -91,6 +96,11 @@ class Cuts:
             "count": chance.randint(0, max(0, rules["most"] - 2)),
             "skew": chance.randint(-rules["skew"], rules["skew"]),
             "holiday": False,
+            "next": False,
+            "weather": False,
+            "water": False,
+            "can": False,
+            "limited": False,
         }
         if chance.random() < 0.25:  # the policy has cut already
             truth |= {"own": True, "desired": "open", "relay": "open"}
@@ -102,15 +112,19 @@ class Cuts:
     def _judge(self, rules: dict, truth: dict, decision) -> None:
         cut, restore = _cut_allowed(rules, truth), _restore_due(rules, truth)
         action = decision.action
-        if action == "open":
+        limits = rules["essential"] > 0 and truth["can"]
+        if action in ("open", "limit"):
             self.cuts += 1
             need(cut is None, cut or "", "cut against the rules: %s", truth)
-        elif action == "close":
+            need((action == "limit") == limits, "policy", "%s with %s", action, truth)
+        elif action in ("close", "release"):
             self.restores += 1
-            need(restore, "S-06", "power for nobody's money: %s", truth)
-        need(action == "close" or not restore, "S-06", "money, but no power: %s", truth)
+            need(restore == action, "S-06", "%s, should be %s: %s", action, restore, truth)
+        need(action == restore or not restore, "S-06", "money, but no power: %s", truth)
         # A decision that never cuts would be safe, and useless.
-        need(cut or action == "open", "policy", "no cut although every rule allows it: %s", truth)
+        need(
+            cut or action in ("open", "limit"), "policy", "no cut, every rule allows it: %s", truth
+        )
 
 
 def _change(values):
@@ -140,6 +154,11 @@ CHANGE = {
         (None, rules["skew"] + 1, -rules["skew"] - 1, 7200, -3 * DAY)
     ),
     "holiday": _change((True,)),
+    "next": _change((True, None)),
+    "weather": _change((True, None)),
+    "water": _change((True,)),
+    "can": _change((True,)),
+    "limited": _change((True,)),
 }
 CHANGES = list(CHANGE)
 
@@ -163,6 +182,10 @@ def _cut_allowed(rules: dict, truth: dict) -> str | None:
         ("S-07", truth["command"] is False),
         ("R-03", truth["held"] == 0),
         ("S-10", truth["count"] + 2 <= rules["most"]),
+        ("S-03", not rules["eve"] or truth["next"] is False),
+        ("S-03", not rules["weather"] or truth["weather"] is False),
+        ("S-14", not _in_night(rules, truth)),
+        ("S-11", not (rules["essential"] and truth["can"]) or truth["limited"] is False),
         ("S-13", truth["skew"] is not None and -rules["skew"] <= truth["skew"] <= rules["skew"]),
     ):
         if not holds:
@@ -177,17 +200,27 @@ def _in_window(rules: dict, second: int) -> bool:
     return (second - rules["start"] * 60) % DAY < length * 60
 
 
-def _restore_due(rules: dict, truth: dict) -> bool:
-    return (
-        truth["own"]
-        and truth["desired"] == "open"
-        and truth["fen"] is not None
-        and truth["fen"] > rules["restore"]
-    )
+def _in_night(rules: dict, truth: dict) -> bool:
+    """The policy's night; for water there always is one, from 20 to 8 o'clock."""
+    night = rules["night"] or ((1200, 480) if truth["water"] else None)
+    if night is None:
+        return False
+    length = (night[1] - night[0]) % 1440
+    return (truth["second"] - night[0] * 60) % DAY < length * 60
+
+
+def _restore_due(rules: dict, truth: dict) -> str | None:
+    """What the money asks for, if anything."""
+    if truth["fen"] is None or truth["fen"] <= rules["restore"]:
+        return None
+    if truth["own"] and truth["desired"] == "open":
+        return "close"
+    return "release" if truth["limited"] else None
 
 
 def _policy_of(rules: dict):
     cut_at = _money(rules["cut_at"])
+    night = rules["night"] or (None, None)
     return parts.supply.Policy(
         alarm1=Decimal(20),
         alarm2=Decimal(5),
@@ -202,6 +235,11 @@ def _policy_of(rules: dict):
         notice_lead=timedelta(seconds=rules["lead"]),
         max_operations_per_day=rules["most"],
         clock_skew_limit=timedelta(seconds=rules["skew"]),
+        night_start=_clock(night[0]),
+        night_end=_clock(night[1]),
+        holiday_eve=rules["eve"],
+        weather=rules["weather"],
+        essential_w=rules["essential"],
     )
 
 
@@ -232,6 +270,11 @@ def _evidence_of(truth: dict):
         operations_today=truth["count"],
         clock_skew=None if truth["skew"] is None else timedelta(seconds=truth["skew"]),
         holiday=truth["holiday"],
+        holiday_next=truth["next"],
+        weather=truth["weather"],
+        water=truth["water"],
+        can_limit=truth["can"],
+        limited=truth["limited"],
     )
 
 

@@ -33,7 +33,7 @@ COMMANDS = {
     "simulate": Command("run simulated meters", shells.simulate),
     "bench": Command("measure (tests/bench), with the figures on the screen", testing.bench),
     "prove": Command(
-        "simulate the engine in faults (tests/prove) [--seed N] [--level commit|nightly]",
+        "simulate the engine in faults (tests/prove) [--seed N] [--level commit|nightly] [--mutate]",
         shells.prove,
     ),
     "fuzz": Command("fuzz the parsers (tests/fuzz) [target] [--seconds N]", shells.fuzz),

@@ -37,6 +37,10 @@ def fuzz(arguments: list[str]) -> int:
 
 def prove(arguments: list[str]) -> int:
     """`./prepay prove [--seed N] [--level commit|nightly]`; needs no database."""
+    if "--mutate" in arguments:
+        script = paths.ROOT / "tools" / "mutate.py"
+        words = [word for word in arguments if word != "--mutate"]
+        return foreground([str(paths.PYTHON), str(script), *words], dict(os.environ))
     return foreground([str(paths.PYTHON), "-m", "tests.prove", *arguments], dict(os.environ))
 
 

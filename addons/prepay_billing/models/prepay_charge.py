@@ -338,8 +338,17 @@ class PrepayCharge(models.Model):
     def _granted_balances(self, account_ids):
         """Granted money by account, exact CNY, where there is any."""
         self.env.cr.execute(
-            "SELECT account_id, SUM(amount)::text FROM prepay_ledger_entry "
-            "WHERE account_id = ANY(%s) AND bucket = 'granted' GROUP BY account_id",
+            """
+            SELECT a.id, g.amount::text
+              FROM unnest(%s::int[]) AS a(id)
+              LEFT JOIN prepay_wallet_checkpoint k ON k.account_id = a.id
+             CROSS JOIN LATERAL (
+                   SELECT COALESCE(k.granted, 0) + COALESCE(SUM(x.amount), 0) AS amount
+                     FROM prepay_ledger_entry x
+                    WHERE x.account_id = a.id AND x.id > COALESCE(k.upto_id, 0)
+                      AND x.bucket = 'granted') g
+             WHERE g.amount <> 0
+            """,
             [list(account_ids)],
         )
         return {account_id: Decimal(amount) for account_id, amount in self.env.cr.fetchall()}

@@ -254,6 +254,10 @@ class PrepayTariffVersion(models.Model):
             raise AccessError(
                 self.env._("Prices are submitted, approved and refused by the buttons of the form.")
             )
+        if "tariff_id" in vals and self.tariff_id.ids not in ([], [vals["tariff_id"]]):
+            raise UserError(
+                self.env._("A price stays with its tariff. Add a new price to the other one.")
+            )
         content = not _CONTENT.isdisjoint(vals)
         if content:
             self._refuse_locked()
@@ -327,7 +331,7 @@ class PrepayTariffVersion(models.Model):
                     "decided_at": fields.Datetime.now(),
                 }
             )
-            version._log(self.env._("%s was refused.") + f" {version.remark}")
+            version._log(self.env._("%s was refused."), version.remark)
         return True
 
     def action_draft(self):
@@ -395,8 +399,8 @@ class PrepayTariffVersion(models.Model):
     def _local(self, moment):
         return fields.Datetime.context_timestamp(self, moment).strftime("%Y-%m-%d %H:%M")
 
-    def _log(self, text):
-        self.tariff_id.message_post(body=text % self._label())
+    def _log(self, text, remark=""):
+        self.tariff_id.message_post(body=f"{text % self._label()} {remark}".strip())
 
     def _approve(self):
         self._check_complete()
@@ -505,12 +509,12 @@ class PrepayTariffVersion(models.Model):
                             version=self._label(),
                             tier=number,
                             rate=self._rate_label(rate),
-                            price=_plain(price),
+                            price=tariff_picture.number(price),
                             unit=UNITS[self.medium],
-                            service=self.env._(" with its service fee")
+                            service=" " + self.env._("with its service fee")
                             if with_service and (engine.service_percent or engine.service_price)
                             else "",
-                            limit=_plain(limit),
+                            limit=tariff_picture.number(limit),
                         )
                     )
 
@@ -713,14 +717,8 @@ def _tiers(rows, seasons):
     )
 
 
-def _plain(number):
-    """A price without idle zeros, with two decimals at least."""
-    whole, _dot, decimals = f"{Decimal(str(number)):.6f}".partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
 def _quantity(base):
-    return _plain(Decimal(base) / 1000) if isinstance(base, int) else ""
+    return tariff_picture.number(Decimal(base) / 1000) if isinstance(base, int) else ""
 
 
 def _clock(minute):

@@ -7,7 +7,7 @@ from odoo.exceptions import UserError
 class PrepayTopup(models.Model):
     """Money paid into an account: the order, the proof for the payer, and the posting.
 
-    The receipt number is taken in the posting's own transaction from a sequence without gaps.
+    The receipt number is taken when the money is posted; a sale that fails then leaves its number out.
     """
 
     _name = "prepay.topup"

@@ -25,7 +25,7 @@ class TestCounter(BillingCase):
         self.assertEqual(topup.entry_id.user_id, self.cashier)
         self.assertEqual(self.account.available, 50)
 
-    def test_numbers_have_no_gaps(self):
+    def test_refused_sale_takes_no_number(self):
         first = int(self.topup(1).number[-6:])
         with self.assertRaises(UserError):
             self.sale(amount=-1).action_sell()

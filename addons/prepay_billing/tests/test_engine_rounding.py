@@ -11,6 +11,7 @@ from odoo.addons.prepay_billing.engine.rounding import (
     FEN,
     HALF_FEN,
     exact_amount,
+    exact_product,
     exact_sum,
     settle,
     to_fen,
@@ -101,6 +102,30 @@ def test_exact_amount_refuses_what_is_not_exact(price, unit):
     with pytest.raises(RoundingError) as caught:
         exact_amount(price, 1, unit)
     assert caught.value.code == "amount_precision"
+
+
+def test_exact_product():
+    assert exact_product(Decimal("0.5583"), Decimal("1.025")) == Decimal("0.5722575")
+
+
+def test_a_refusal_names_its_values():
+    """A message to people is made of them."""
+    with pytest.raises(RoundingError) as caught:
+        exact_amount(Decimal(1), 2, 3)
+    assert caught.value.values == {"price": Decimal(1), "quantity": 2, "unit": 3}
+    assert "1 x 2 / 3" in caught.value.detail
+    with pytest.raises(RoundingError) as caught:
+        exact_sum([Decimal("1E+40"), Decimal("1E-20")])
+    assert caught.value.values == {"total": Decimal("1E+40"), "amount": Decimal("1E-20")}
+    with pytest.raises(RoundingError) as caught:
+        settle(1.5, ZERO)
+    assert caught.value.values == {"exact": 1.5}
+    with pytest.raises(RoundingError) as caught:
+        settle(Decimal(1), 0.001)
+    assert caught.value.values == {"residue": 0.001}
+    with pytest.raises(RoundingError) as caught:
+        settle(Decimal("1E+59"), ZERO)
+    assert caught.value.values == {"exact": Decimal("1E+59")}
 
 
 def test_exact_sum():

@@ -315,10 +315,10 @@ class TestTariffVersion(BillingCase):
         draft.with_user(self.accountant).action_submit()
         with self.refuses(UserError, "reason"):
             draft.with_user(self.admin).action_refuse()
-        draft.with_user(self.admin).remark = "Above the contract"
+        draft.with_user(self.admin).remark = "5 % above the contract"
         draft.with_user(self.admin).action_refuse()
         self.assertEqual(draft.state, "refused")
-        self.assertIn("Above the contract", self.tariff.message_ids[0].body)
+        self.assertIn("5 % above the contract", self.tariff.message_ids[0].body)
         with self.assertRaises(UserError):
             draft.with_user(self.admin).action_approve()
 
@@ -338,6 +338,17 @@ class TestTariffVersion(BillingCase):
         self.assertEqual(other.state, "draft")
         with self.assertRaises(AccessError):
             draft.with_user(self.cashier).action_submit()
+
+    def test_an_approved_price_does_not_move_to_a_tariff_in_use(self):
+        self._charge()
+        ready = self._tariff(price=5).version_ids
+        fee = self.env["prepay.tariff.fee"].create(
+            {"version_id": ready.id, "code": "x", "amount": 1}
+        )
+        with self.refuses(UserError, "stays with its tariff"):
+            ready.tariff_id = self.tariff
+        with self.refuses(UserError, "already been charged"):
+            fee.version_id = self.tariff.version_ids
 
     def test_a_scheduled_price_may_be_taken_back_and_one_in_force_not(self):
         self._charge()
@@ -370,6 +381,19 @@ class TestTariffVersion(BillingCase):
         self.assertNotIn("Valley", draft.changes)
         again = self.env["prepay.tariff.version"].browse(tariff.action_new_price()["res_id"])
         self.assertGreater(again.valid_from, draft.valid_from)
+
+    def test_the_slip_prints_prices_that_are_approved(self):
+        tariff = self._tariff(
+            price_ids=self._tiers((9, {}), (0, {"peak": 1.2, "valley": 0.5})),
+            season_ids=[self._season(*HOURS)],
+        )
+        self._version(tariff, price=9, state="draft", valid_from=self.start)
+        self.account.supply_ids.tariff_id = tariff
+        topup = self.topup(10)
+        prices = self.env["report.prepay_billing.report_receipt"]._prices(
+            topup, self.account.supply_ids
+        )
+        self.assertEqual(prices, ["¥0.50–1.20/kWh"])
 
     def test_the_picture_shows_the_hours(self):
         tariff = self._tariff(
