@@ -263,13 +263,13 @@ class TestSupplyBatches(BillingCase):
         self.accounts._update_levels()
         self.accounts.location_id.mapped("company_id.partner_id.lang")
         counts = []
-        for accounts in (self.accounts[:2], self.accounts):
+        for accounts in (self.accounts[:2], self.accounts[:2], self.accounts):
             self.env.flush_all()
             self.env.invalidate_all()
             before = self.env.cr.sql_log_count
             accounts._decide(acting=True)
             counts.append(self.env.cr.sql_log_count - before)
-        self.assertEqual(counts[0], counts[1])
+        self.assertLessEqual(counts[2], counts[1], "the first time also fills the caches")
 
     def clones(self, record, count, changes):
         """Copies of a row by one statement.
