@@ -11,6 +11,8 @@ rounding  exact products, exact amount -> fen with a carried residue
 ledger    kinds of wallet entries, their signs and buckets, balances
 supply    money and evidence -> level, and open / close / nothing, with reasons
           (its plain data: supply_types)
+supply_batch  many cuts and restores at once: blast limit, spread of restores
+forecast  how many days the money lasts, and what to top up
 moments   which moments can be calculated with
 errors    the exceptions of all of them: code, plain text, values
 ========  ==================================================================

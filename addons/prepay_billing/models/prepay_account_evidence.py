@@ -72,13 +72,11 @@ class PrepayAccount(models.Model):
             if policy_id
         }
 
-    def _supply_money(self, policies, available=None):
+    def _supply_money(self, policies):
         """What levels are made of, by account id.
 
         :param policies: {account id: engine policy}
         """
-        available = self._available() if available is None else available
-        own = self._money()
         ratios = [
             account_id
             for account_id, policy in policies.items()
@@ -100,14 +98,15 @@ class PrepayAccount(models.Model):
         )
         daily = {row[0]: Decimal(row[1]) for row in self.env.cr.fetchall()}
         result = {}
-        for account_id, amount in available.items():
-            principal, granted, accrued = own[account_id][:3]
-            money = principal + granted - accrued
+        for account_id, (own, granted, accrued, overdraft) in self._wallets().items():
+            money = own + granted - accrued
             use = daily.get(account_id)
             result[account_id] = Money(
-                amount, amount - money, max(money, Decimal(0)) / use if use else None,
+                money + overdraft,
+                overdraft,
+                max(money, Decimal(0)) / use if use else None,
                 topups.get(account_id),
-            )  # fmt: skip
+            )
         return result
 
     def _decide(self, now=None, *, acting=False, money=None, policies=None, ahead=None):

@@ -275,11 +275,19 @@ class PrepayAccount(models.Model):
         """When a cut may come, as far as the policy says it beforehand."""
         if policy.any_time:
             return self.env._("Without a payment the supply may be switched off.")
+        hours = {
+            "start": policy._clock_text(policy.window_start),
+            "end": policy._clock_text(policy.window_end),
+        }
+        if policy.working_days_only:
+            return self.env._(
+                "Without a payment the supply may be switched off between %(start)s and %(end)s "
+                "on working days.",
+                **hours,
+            )
         return self.env._(
-            "Without a payment the supply may be switched off between %(start)s and %(end)s%(days)s.",
-            start=policy._clock_text(policy.window_start),
-            end=policy._clock_text(policy.window_end),
-            days=self.env._(" on working days") if policy.working_days_only else "",
+            "Without a payment the supply may be switched off between %(start)s and %(end)s.",
+            **hours,
         )
 
     def _evaluate_supply(self):

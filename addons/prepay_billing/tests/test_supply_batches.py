@@ -263,41 +263,54 @@ class TestSupplyBatches(BillingCase):
         self.accounts._update_levels()
         self.accounts.location_id.mapped("company_id.partner_id.lang")
         counts = []
-        for accounts in (self.accounts[:2], self.accounts):
+        for accounts in (self.accounts[:2], self.accounts[:2], self.accounts):
             self.env.flush_all()
             self.env.invalidate_all()
             before = self.env.cr.sql_log_count
             accounts._decide(acting=True)
             counts.append(self.env.cr.sql_log_count - before)
-        self.assertEqual(counts[0], counts[1])
+        self.assertLessEqual(counts[2], counts[1], "the first time also fills the caches")
+
+    def clones(self, record, count, changes):
+        """Copies of a row by one statement.
+
+        :param changes: by column: a list with a value for each copy, or an expression of its number n
+        :return: their ids
+        """
+        self.env.flush_all()
+        table = record._table
+        self.env.cr.execute(
+            "SELECT column_name FROM information_schema.columns "
+            "WHERE table_name = %s AND table_schema = current_schema AND column_name <> 'id'",
+            [table],
+        )
+        columns = [row[0] for row in self.env.cr.fetchall()]
+        lists = {name: value for name, value in changes.items() if isinstance(value, list)}
+        values = ", ".join(
+            f"(%({name})s::int[])[n]" if name in lists else changes.get(name, f"t.{name}")
+            for name in columns
+        )
+        self.env.cr.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} t, "
+            "generate_series(1, %(count)s) n WHERE t.id = %(id)s RETURNING id",
+            {**lists, "count": count, "id": record.id},
+        )
+        return [row[0] for row in self.env.cr.fetchall()]
 
     def test_many_accounts_are_decided_quickly(self):
         """Tens of thousands a second; the figure is printed, the limit leaves room for slow machines."""
         self.env.flush_all()
         many = 20000
-        self.env.cr.execute(
-            """
-            WITH states AS (
-                INSERT INTO prepay_meter_state (online, missed_polls) SELECT true, 0 FROM generate_series(1, %(n)s)
-                RETURNING id),
-            meters AS (
-                INSERT INTO prepay_meter (state_id, number, address, profile_id, location_id, company_id, medium,
-                                          active, poll_minutes, desired_epoch, credit_series)
-                SELECT s.id, 'L-' || s.id, 'L' || s.id, m.profile_id, m.location_id, m.company_id, m.medium,
-                       true, 15, 0, 1
-                  FROM states s, prepay_meter m WHERE m.id = %(meter)s RETURNING id),
-            accounts AS (
-                INSERT INTO prepay_account (number, partner_id, location_id, company_id, state, level)
-                SELECT 'L-' || m.id, a.partner_id, a.location_id, a.company_id, 'open', 'normal'
-                  FROM meters m, prepay_account a WHERE a.id = %(account)s RETURNING id, number)
-            INSERT INTO prepay_account_meter (account_id, meter_id, company_id, tariff_id, start_at, rated_at)
-            SELECT a.id, substr(a.number, 3)::int, s.company_id, s.tariff_id, s.start_at, s.start_at
-              FROM accounts a, prepay_account_meter s WHERE s.account_id = %(account)s
-            RETURNING account_id
-            """,
-            {"n": many, "meter": self.meter.id, "account": self.account.id},
+        states = self.clones(self.meter.state_id, many, {})
+        meters = self.clones(
+            self.meter, many, {"state_id": states, "number": "'L-' || n", "address": "'L' || n"}
         )
-        accounts = self.env["prepay.account"].browse([row[0] for row in self.env.cr.fetchall()])
+        owners = self.clones(self.account, many, {"number": "'L-' || n"})
+        supply = self.account.supply_ids
+        self.clones(
+            supply, many, {"account_id": owners, "meter_id": meters, "rated_at": "start_at"}
+        )
+        accounts = self.env["prepay.account"].browse(owners)
         for table in ("account", "account_meter", "meter", "meter_state"):
             self.env.cr.execute(f"ANALYZE prepay_{table}")  # as the server does by itself
         accounts.sudo()._update_levels()

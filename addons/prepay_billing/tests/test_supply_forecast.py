@@ -19,8 +19,9 @@ class TestSupplyForecast(BillingCase):
             self.env.cr.execute(
                 """
                 INSERT INTO prepay_charge (supply_id, account_id, meter_id, company_id, medium, day, version_id,
-                                           rate, tier, start_at, end_at, quantity_base, price, exact_amount, state)
-                VALUES (%s, %s, %s, %s, 'electricity', %s, %s, 'flat', 1, %s, %s, 1000, 1, %s, 'posted')
+                                           rate, tier, start_at, end_at, quantity_base, price, exact_amount,
+                                           state, kind)
+                VALUES (%s, %s, %s, %s, 'electricity', %s, %s, 'flat', 1, %s, %s, 1000, 1, %s, 'posted', 'usage')
                 """,
                 [
                     supply.id,
