@@ -54,7 +54,7 @@ class Cuts:
             "essential": pick((0, 0, 300)),
         }
 
-    def step(self, _number: int) -> None:
+    def step(self, number: int) -> None:
         chance = self.chance
         rules, policy = chance.choice(self.policies)
         truth = self._truth(rules)
@@ -64,6 +64,47 @@ class Cuts:
         self.trace.append(decision)
         self.decisions += 1
         self._judge(rules, truth, decision)
+        if number % 50 == 0:
+            self._many()
+
+    def _many(self) -> None:
+        """Many at once: S-08, no minute brings back more than a tenth; S-09, all of a site or none."""
+        chance, batch = self.chance, parts.supply_batch
+        sizes = {site: chance.choice((3, 40, 700)) for site in range(3)}
+        wanted = {
+            site: [(site, each) for each in range(chance.randrange(min(size, 40)))]
+            for site, size in sizes.items()
+        }
+        recent = {site: chance.choice((0, 0, 2, 19)) for site in sizes}
+        limits = {site: batch.blast_limit(size) for site, size in sizes.items()}
+        approved = {key for keys in wanted.values() for key in keys if chance.random() < 0.1}
+        self.trace = [wanted, recent, limits, approved]
+        found = batch.blast(wanted, recent, limits, approved)
+        for site, keys in wanted.items():
+            free = [key for key in keys if key not in approved]
+            gone = [key for key in free if key in found.allowed]
+            most = min(20, max(3, sizes[site] * 3 // 100))
+            need(not gone or recent[site] + len(gone) <= most, "S-09", "%s of site %s", gone, site)
+            need(gone in ([], free), "S-09", "a part of site %s: %s of %s", site, gone, free)
+            need(
+                sorted([*gone, *found.held.get(site, ())]) == free,
+                "S-09",
+                "cuts of site %s vanished",
+                site,
+            )
+        restores = [batch.Restore(key, key[0], key) for keys in wanted.values() for key in keys]
+        delays = batch.stagger(restores, sizes, chance)
+        need(len(delays) == len(restores), "S-08", "restores vanished: %s", delays)
+        for site, size in sizes.items():
+            times = sorted(delay for key, delay in delays.items() if key[0] == site)
+            most = max(1, size // 10)
+            need(
+                all(later - early >= 60 for early, later in zip(times, times[most:])),
+                "S-08",
+                "more than %s come back within a minute: %s",
+                most,
+                times,
+            )
 
     def _truth(self, rules: dict) -> dict:
         """Everything speaks for a cut, then some facts are changed."""

@@ -191,7 +191,7 @@ def cut_on_holidays(right):
     return lambda policy, evidence: right(policy, replace(evidence, holiday=False))
 
 
-@fault(parts.supply, "_absent", "cuts", "S-01", "S-04", "S-07")
+@fault(parts.supply, "_absent", "cuts", "S-01", "S-03", "S-04", "S-07")
 def unknown_is_absent(right):
     return lambda code, present, *rest: right(code, bool(present), *rest)
 
@@ -211,6 +211,21 @@ def cut_by_a_wrong_clock(right):
 @fault(parts.supply, "_notice", "cuts", "S-02")
 def cut_without_a_notice(right):
     return _passes(right)
+
+
+@fault(parts.supply, "_night", "cuts", "S-14")
+def water_closed_at_night(_right):
+    return lambda *_arguments: ()
+
+
+@fault(parts.supply_batch, "blast_limit", "cuts", "S-09")
+def blast_without_limit(_right):
+    return lambda meters, *_rest: meters
+
+
+@fault(parts.supply_batch, "stagger", "cuts", "S-08")
+def all_come_back_at_once(_right):
+    return lambda restores, *_rest: dict.fromkeys([item.key for item in restores], 0)
 
 
 @fault(parts.supply, "decide", "site", "S-06")

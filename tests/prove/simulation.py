@@ -1,6 +1,7 @@
 """Runs of one seed, in several processes; figures of all of them."""
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -93,8 +94,15 @@ def many(tasks: Iterator[tuple], jobs: int) -> Iterator[Figures]:
     if jobs == 1:
         yield from map(_one, tasks)
         return
-    with get_context("fork").Pool(jobs) as pool:
+    # Stopped by a signal, the pool must be ended too: its processes would go on alone.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with get_context("fork").Pool(jobs, _plain_signals) as pool:
         yield from pool.imap_unordered(_one, tasks)
+
+
+def _plain_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def prove(seed: int, level: str, jobs: int | None = None, seeds: int | None = None) -> int:

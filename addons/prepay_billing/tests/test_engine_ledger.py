@@ -246,3 +246,30 @@ def test_split_charge_loses_nothing_and_takes_granted_money_first(amount, grante
     assert min(from_granted, from_principal) >= 0
     assert from_granted <= max(granted, 0)
     assert from_principal == 0 or from_granted == max(granted, 0)
+
+
+def test_a_refusal_names_its_values():
+    """A message to people is made of them."""
+
+    def values(call, *args, **kwargs):
+        with pytest.raises(LedgerError) as caught:
+            call(*args, **kwargs)
+        assert caught.value.detail
+        return caught.value.values
+
+    ten = Decimal("10.00")
+    assert values(validate_entry, "bribe", ten) == {"kind": "bribe"}
+    assert values(validate_entry, "topup", ten, bucket=GRANTED) == {
+        "kind": "topup",
+        "bucket": GRANTED,
+    }
+    assert values(validate_entry, "topup", -ten) == {"kind": "topup", "amount": -ten}
+    topup = Entry("topup", ten)
+    assert values(validate_entry, "reversal", ten, reverses=topup) == {
+        "kind": "reversal",
+        "amount": ten,
+        "bucket": PRINCIPAL,
+        "reverses": topup,
+    }
+    assert values(split_charge, ten, 1.5) == {"granted": 1.5}
+    assert values(split_charge, -ten, ten) == {"amount": -ten}
