@@ -134,10 +134,7 @@ class PrepayChargeRun(models.Model):
                 with self.env.cr.savepoint():
                     ids = run._step(batch)
                 touched.update(dict.fromkeys(ids))
-                # A commit empties the cache, and with it a run that is no row.
-                kept = {} if run._origin else run._cache_of_new()
                 left = self.env["ir.cron"]._commit_progress(len(ids))
-                run.update(kept)
         except psycopg2.errors.SerializationFailure:
             _logger.info("charge run gave way to another transaction; the next call goes on")
         except Exception as error:
@@ -145,11 +142,6 @@ class PrepayChargeRun(models.Model):
             run._finish("failed", str(error) or type(error).__name__)
             self.env["ir.cron"]._commit_progress(0)
         return self.env["prepay.account.meter"].browse(touched)
-
-    def _cache_of_new(self):
-        """What a run that is no row knows of itself, to survive a commit."""
-        names = ("trigger", "state", "stage", "position", "started_at")
-        return {name: self[name] for name in (*names, "rated_count", "posted_count", "entry_count")}
 
     def _start(self):
         if self.state == "waiting":
