@@ -246,3 +246,11 @@ def _add(sums, key, line) -> None:
 
 def has_fees(versions) -> bool:
     return any(version.fees for version in versions)
+
+
+def as_array(values):
+    """An array for PostgreSQL as one literal: a list of thousands would be quoted one by one.
+
+    Only for numbers, moments and code words: nothing that would need quoting inside.
+    """
+    return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"

@@ -8,6 +8,7 @@ from odoo import api, fields, models
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED
 
+from ..charging import as_array
 from ..engine.ledger import AMOUNT_LIMIT, GRANTED, PRINCIPAL, split_charge
 from ..engine.rounding import settle
 
@@ -159,9 +160,7 @@ class PrepayCharge(models.Model):
         index="btree_not_null",
         help="The estimated charge that this difference replaces.",
     )
-    entry_id = fields.Many2one(
-        "prepay.ledger.entry", string="Wallet Entry", readonly=True, index="btree_not_null"
-    )
+    entry_id = fields.Many2one("prepay.ledger.entry", string="Wallet Entry", readonly=True)
     granted_entry_id = fields.Many2one(
         "prepay.ledger.entry",
         string="Wallet Entry (Granted)",
@@ -307,19 +306,19 @@ class PrepayCharge(models.Model):
         self.env.cr.execute(
             _POSTED,
             {
-                "ids": [row[0] for row in charges],
-                "amounts": [row[1] for row in charges],
-                "days": [row[2] for row in charges],
-                "entries": [known.get(row[3] + PRINCIPAL) for row in charges],
-                "granted": [known.get(row[3] + GRANTED) for row in charges],
+                "ids": as_array(row[0] for row in charges),
+                "amounts": as_array(row[1] for row in charges),
+                "days": as_array(row[2] for row in charges),
+                "entries": as_array(known.get(row[3] + PRINCIPAL) for row in charges),
+                "granted": as_array(known.get(row[3] + GRANTED) for row in charges),
             },
         )
         self.env.cr.execute(
             _CLOSED,
             {
-                "ids": list(residues),
-                "residues": list(residues.values()),
-                "closed": [closed[supply_id] for supply_id in residues],
+                "ids": as_array(residues),
+                "residues": as_array(residues.values()),
+                "closed": as_array(closed[supply_id] for supply_id in residues),
             },
         )
         self.invalidate_model()

@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
+from ..charging import as_array
 from ..engine import ledger
 from ..engine.errors import LedgerError
 from .prepay_wallet_audit import CHECKS
@@ -210,15 +211,15 @@ class PrepayLedgerEntry(models.Model):
             [
                 fields.Datetime.now(),
                 self.env.uid,
-                accounts,
-                companies,
-                kinds,
-                buckets,
-                amounts,
-                keys,
+                as_array(accounts),
+                as_array(companies),
+                as_array(kinds),
+                as_array(buckets),
+                as_array(amounts),
+                as_array(keys),
                 reasons,
-                models_,
-                documents,
+                as_array(models_),
+                as_array(documents),
             ],
         )
         ids = dict(self.env.cr.fetchall())
