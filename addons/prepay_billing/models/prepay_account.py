@@ -70,9 +70,7 @@ class PrepayAccount(models.Model):
     )
     overdraft_limit = fields.Monetary(tracking=True, help="So much may be used beyond the balance.")
     temporary_overdraft = fields.Monetary(tracking=True, help="Added to the limit for some time.")
-    temporary_until = fields.Date(
-        string="Temporary Until", tracking=True, help="Last day, at the site."
-    )
+    temporary_until = fields.Date(tracking=True, help="Last day, at the site.")
     overdraft_reason = fields.Char(string="Reason of Overdraft", tracking=True)
     overdraft = fields.Monetary(string="Overdraft Today", compute="_compute_money")
     is_frozen = fields.Boolean(

@@ -1,5 +1,5 @@
 from calendar import monthrange
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from odoo import api, fields, models
@@ -328,7 +328,8 @@ class PrepayAllowance(models.Model):
     @api.model
     def _cron_allowances(self):
         """Clear what is over, then grant what has begun; safe to repeat."""
-        plans = self.search([])
+        tomorrow = fields.Date.today() + timedelta(days=1)  # east of Greenwich it has begun
+        plans = self.search([("date_from", "<=", tomorrow)])
         for index, plan in enumerate(plans):
             day = plan._today()
             plan._clear_unused(day)

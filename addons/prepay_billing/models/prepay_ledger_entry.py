@@ -67,9 +67,7 @@ class PrepayLedgerEntry(models.Model):
         compute="_compute_running_balance",
         help="Own and granted money of the account after this entry.",
     )
-    reversed_by_id = fields.Many2one(
-        "prepay.ledger.entry", string="Reversed By", compute="_compute_reversed_by_id"
-    )
+    reversed_by_id = fields.Many2one("prepay.ledger.entry", compute="_compute_reversed_by_id")
 
     _key_unique = models.Constraint("UNIQUE (key)", "This posting exists already.")
     _reverses_unique = models.UniqueIndex(
