@@ -20,7 +20,7 @@ Money = namedtuple("Money", "available overdraft days_left last_topup")
 class PrepayAccount(models.Model):
     """Evidence about the supply of accounts, gathered for all of them by a few statements."""
 
-    _inherit = "prepay.account"
+    _inherit = "prepay.account"  # pylint: disable=consider-merging-classes-inherited
 
     def _payment_in_flight(self):
         """Accounts with a payment that may still arrive: they are not cut. Extended by payment addons."""

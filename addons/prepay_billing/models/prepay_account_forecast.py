@@ -11,7 +11,7 @@ from ..engine import forecast
 class PrepayAccount(models.Model):
     """How long the money of an account lasts (预计可用天数) and what to top up."""
 
-    _inherit = "prepay.account"
+    _inherit = "prepay.account"  # pylint: disable=consider-merging-classes-inherited
 
     days_left = fields.Float(
         digits=(6, 1),

@@ -21,7 +21,7 @@ _SEVERITY = {code: rank for rank, (code, _label) in enumerate(LEVELS)}
 class PrepayAccount(models.Model):
     """Supply of an account: its level, what the policy decides, and why."""
 
-    _inherit = "prepay.account"
+    _inherit = "prepay.account"  # pylint: disable=consider-merging-classes-inherited
 
     policy_id = fields.Many2one(
         "prepay.supply.policy",
@@ -38,9 +38,7 @@ class PrepayAccount(models.Model):
         string="Guaranteed Supply", tracking=True, help="保电: never cut automatically."
     )
     protected_reason = fields.Char(tracking=True)
-    no_cut_until = fields.Datetime(
-        string="No Cut Until", tracking=True, help="Until then the supply is not cut."
-    )
+    no_cut_until = fields.Datetime(tracking=True, help="Until then the supply is not cut.")
     no_cut_reason = fields.Char(string="Reason for No Cut", tracking=True)
     decision_ids = fields.One2many(
         "prepay.supply.decision", "account_id", string="Decisions", readonly=True

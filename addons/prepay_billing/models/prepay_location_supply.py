@@ -14,7 +14,7 @@ WEATHER = [
 class PrepayLocation(models.Model):
     """What a place says about the supply of its accounts: policy, kind of day, weather."""
 
-    _inherit = "prepay.location"
+    _inherit = "prepay.location"  # pylint: disable=consider-merging-classes-inherited
 
     policy_id = fields.Many2one(
         "prepay.supply.policy",

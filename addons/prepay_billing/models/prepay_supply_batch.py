@@ -44,7 +44,7 @@ class PrepaySupplyBatch(models.Model):
     held_count = fields.Integer(compute="_compute_counts")
     decision_ids = fields.One2many("prepay.supply.decision", "batch_id", readonly=True)
     cut_count = fields.Integer(string="Cuts", compute="_compute_counts")
-    decided_by_id = fields.Many2one("res.users", string="Decided By", readonly=True)
+    decided_by_id = fields.Many2one("res.users", readonly=True)
     decided_at = fields.Datetime(readonly=True)
     valid_until = fields.Datetime(readonly=True)
     undo_reason = fields.Char(string="Reason for Undoing", readonly=True)

@@ -49,7 +49,7 @@ class PrepaySupplyDecision(models.Model):
     evidence = fields.Json(readonly=True, help="Every check with the value found and its limit.")
     evidence_html = fields.Html(string="Checks", compute="_compute_evidence_html", sanitize=False)
     undo_reason = fields.Char(string="Reason for Undoing", readonly=True)
-    undone_by_id = fields.Many2one("res.users", string="Undone By", readonly=True)
+    undone_by_id = fields.Many2one("res.users", readonly=True)
     command_id = fields.Many2one("prepay.meter.command", readonly=True)
     command_state = fields.Selection(related="command_id.state", string="Command State")
 

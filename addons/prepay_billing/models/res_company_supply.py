@@ -5,7 +5,7 @@ from odoo.exceptions import ValidationError
 class ResCompany(models.Model):
     """How many may be cut at once before a person is asked (S-09)."""
 
-    _inherit = "res.company"
+    _inherit = "res.company"  # pylint: disable=consider-merging-classes-inherited
 
     prepay_blast_percent = fields.Integer(
         string="Cuts at Once (% of a Site)",

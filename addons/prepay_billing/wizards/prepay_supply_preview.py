@@ -12,7 +12,7 @@ class PrepaySupplyPreview(models.TransientModel):
     _name = "prepay.supply.preview"
     _description = "Cut Preview"
 
-    at = fields.Datetime(string="At", required=True, default=lambda self: self._next_window())
+    at = fields.Datetime(required=True, default=lambda self: self._next_window())
     location_id = fields.Many2one("prepay.location", string="Place")
     everything = fields.Boolean(string="Also Accounts That Are Not Due")
     line_ids = fields.One2many("prepay.supply.preview.line", "preview_id")
