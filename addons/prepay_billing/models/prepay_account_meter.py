@@ -1,10 +1,10 @@
 from datetime import timedelta, timezone
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
-from itertools import groupby
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from odoo import api, fields, models
+from odoo.tools import groupby
 from odoo.exceptions import ValidationError
 
 from odoo.addons.prepay_meter.big_integer import BigInteger

@@ -1,9 +1,9 @@
 from datetime import timedelta
 from decimal import Decimal
-from itertools import groupby
 from operator import itemgetter
 
 from odoo import api, fields, models
+from odoo.tools import groupby
 
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED
@@ -155,7 +155,6 @@ class PrepayCharge(models.Model):
     )
     settles_id = fields.Many2one(
         "prepay.charge",
-        string="Settles",
         readonly=True,
         index="btree_not_null",
         help="The estimated charge that this difference replaces.",
@@ -263,7 +262,6 @@ class PrepayCharge(models.Model):
         texts = {company.id: text for company, text in texts.items()}
         entries, charges, residues, closed, absurd = [], [], {}, {}, []
         for (supply_id, day), group in groupby(rows, itemgetter(0, 1)):
-            group = list(group)
             first = group[0]
             account_id, company_id = first[7:9]
             residue = residues.get(supply_id)
