@@ -4,8 +4,8 @@ from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from odoo import api, fields, models
-from odoo.tools import groupby
 from odoo.exceptions import ValidationError
+from odoo.tools import groupby
 
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED, BY_CODE
