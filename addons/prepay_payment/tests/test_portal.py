@@ -95,6 +95,16 @@ class TestPortal(PaymentCase, HttpCase):
         self.assertNotIn("data-running", fragment)
         self.assertNotIn("<html", fragment)
 
+    def test_page_says_why_the_power_is_off(self):
+        self.topup(10)
+        self.assertNotIn("used up", self.page("/my/prepaid").text)
+        self.read(120, 5.9)
+        self.rate()
+        self.confirm(self.account._evaluate_supply().command_id)
+        page = unescape(self.page("/my/prepaid").text)
+        self.assertIn("The supply is off because the balance is used up", page)
+        self.assertIn("as soon as you have paid", page)
+
     def test_home_shows_the_entry(self):
         self.assertIn('href="/my/prepaid"', self.page("/my/home").text)
         counters = self.rpc("/my/counters", counters=["prepay_account_count"])
