@@ -4,6 +4,8 @@ Plain functions over plain data, on top of the engine; what reads and writes the
 models. Values are Wh or litres, moments are naive UTC as the database has them.
 """
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
@@ -248,9 +250,24 @@ def has_fees(versions) -> bool:
     return any(version.fees for version in versions)
 
 
+@contextmanager
+def without_collection():
+    """No garbage collection meanwhile: thousands of lines are none, and looking takes its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def as_array(values):
     """An array for PostgreSQL as one literal: a list of thousands would be quoted one by one.
 
-    Only for numbers, moments and code words: nothing that would need quoting inside.
+    Only for numbers, moments and code words: nothing that needs quoting.
     """
-    return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"
+    texts = [*map(str, values)]
+    if "None" in texts:
+        texts = ["NULL" if text == "None" else text for text in texts]
+    return "{" + ",".join(texts) + "}"

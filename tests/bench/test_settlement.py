@@ -98,7 +98,7 @@ def fleet(name, count):
 
 
 def product(ids):
-    meters = env["prepay.account.meter"].browse(ids)
+    meters = env["prepay.account.meter"]  # all of them: only this fleet has new readings
     parts = {}
 
     def clock(part, began):
@@ -113,7 +113,7 @@ def product(ids):
     after = 0
     while after is not None:
         began = time.perf_counter()
-        _ids, after, _count = env["prepay.charge"]._post_batch(after, batch, True, now, meters)
+        _ids, after, _count = env["prepay.charge"]._post_batch(after, batch, True, now)
         clock("post", began)
     began = time.perf_counter()
     env.cr.execute("SELECT DISTINCT account_id FROM prepay_account_meter WHERE id = ANY(%s)", [ids])

@@ -10,7 +10,7 @@ from odoo.tools import groupby
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED, BY_CODE
 
-from ..charging import RATE_OF, Series, as_array, has_fees
+from ..charging import RATE_OF, Series, as_array, has_fees, without_collection
 from ..engine.calendar import Calendar
 from ..engine.rating import RatedLine, TierState
 
@@ -221,6 +221,7 @@ class PrepayAccountMeter(models.Model):
         return self.browse(dict.fromkeys(touched))
 
     @api.model
+    @without_collection()
     def _rate_batch(self, after, limit=BATCH, now=None):
         """Turn what is new of the next assignments into open charges, exactly once.
 
@@ -480,8 +481,8 @@ class PrepayAccountMeter(models.Model):
                 "tier": as_array(tier),
                 "provisional": as_array(provisional),
                 "settles": as_array(settles),
-                "start": as_array(moment.replace(tzinfo=None) for moment in start),
-                "end": as_array(moment.replace(tzinfo=None) for moment in end),
+                "start": as_array(start),  # in UTC: a timestamp leaves the offset out
+                "end": as_array(end),
                 "quantity": as_array(quantity),
                 "price": as_array(price),
                 "amount": as_array(amount),

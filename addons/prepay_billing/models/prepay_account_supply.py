@@ -5,6 +5,7 @@ from markupsafe import Markup
 from odoo import api, fields, models
 from odoo.tools import SQL, split_every
 
+from ..charging import without_collection
 from ..engine import supply
 from ..engine.supply_batch import Restore, stagger
 
@@ -288,6 +289,7 @@ class PrepayAccount(models.Model):
             **hours,
         )
 
+    @without_collection()
     def _evaluate_supply(self):
         """Bring levels up to date, tell crossings, and wish for cuts and restores.
 

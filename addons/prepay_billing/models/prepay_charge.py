@@ -8,7 +8,7 @@ from odoo.tools import groupby
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED
 
-from ..charging import as_array
+from ..charging import as_array, without_collection
 from ..engine.ledger import AMOUNT_LIMIT, GRANTED, PRINCIPAL, split_charge
 from ..engine.rounding import settle
 
@@ -26,13 +26,16 @@ RATES = [
 ]
 
 _NEXT = """
-SELECT DISTINCT c.supply_id
-  FROM prepay_charge c
-  JOIN res_company o ON o.id = c.company_id
- WHERE c.state = 'open' AND c.supply_id > %(after)s
-   AND (%(ids)s::int[] IS NULL OR c.supply_id = ANY(%(ids)s::int[]))
-   AND (%(everything)s OR o.prepay_posting = 'run' OR c.day < (%(now)s::timestamp + interval '14 hours')::date)
- ORDER BY c.supply_id LIMIT %(limit)s
+SELECT s.id
+  FROM prepay_account_meter s
+  JOIN res_company o ON o.id = s.company_id
+ WHERE s.id > %(after)s AND (%(ids)s::int[] IS NULL OR s.id = ANY(%(ids)s::int[]))
+   AND EXISTS (
+       SELECT FROM prepay_charge c
+        WHERE c.supply_id = s.id AND c.state = 'open'
+          AND (%(everything)s OR o.prepay_posting = 'run'
+               OR c.day < (%(now)s::timestamp + interval '14 hours')::date))
+ ORDER BY s.id LIMIT %(limit)s
 """
 _DUE = """
 WITH locked AS (
@@ -99,7 +102,6 @@ class PrepayCharge(models.Model):
         "prepay.account.meter",
         string="Meter Assignment",
         required=True,
-        index=True,
         ondelete="restrict",
         readonly=True,
     )
@@ -204,6 +206,7 @@ class PrepayCharge(models.Model):
         return self.env["prepay.account.meter"].browse(posted)
 
     @api.model
+    @without_collection()
     def _post_batch(self, after, limit=BATCH, everything=False, now=None, supplies=None):
         """Post what is due of the next assignments, each exactly once.
 
