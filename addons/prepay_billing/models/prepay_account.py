@@ -299,6 +299,20 @@ class PrepayAccount(models.Model):
         meters = self.supply_ids.filtered(lambda item: not item.end_at)
         return max(meters.mapped("heads"), default=1) or 1
 
+    @api.model
+    def _open_in(self, location, company, medium):
+        """Open accounts in a place, by id, with a present meter of ``medium`` that they pay for."""
+        accounts = self.search(
+            [
+                ("location_id", "child_of", location.id),
+                ("company_id", "=", company.id),
+                ("state", "=", "open"),
+                ("supply_ids", "any", [("end_at", "=", False), ("meter_id.medium", "=", medium)]),
+            ],
+            order="id",
+        )
+        return accounts.filtered(lambda item: item.medium in (False, medium))
+
 
 def _aware(moment):
     """Odoo's naive UTC as an aware time."""

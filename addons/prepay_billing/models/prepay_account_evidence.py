@@ -221,8 +221,6 @@ class PrepayAccount(models.Model):
 
     def _supply_frozen(self):
         """Accounts that cannot be paid into: they are not cut."""
-        if "is_frozen" not in self._fields:
-            return self.browse()
         return self.filtered("is_frozen")
 
     def _supply_days(self, rows, now, zones):

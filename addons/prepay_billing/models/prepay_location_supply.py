@@ -49,10 +49,8 @@ class PrepayLocation(models.Model):
         :return: (calendar id, function: date -> "workday", "weekend" or "holiday")
         """
         self.ensure_one()
-        calendar = self._prepay_calendar() if hasattr(self, "_prepay_calendar") else None
-        if calendar:
-            return calendar.id, calendar._engine_calendar().day_type
-        return None, lambda day: "weekend" if day.isoweekday() > 5 else "workday"
+        calendar = self._prepay_calendar()
+        return calendar.id, calendar._engine_calendar().day_type
 
     @api.model
     def _zone_of_company(self, company):

@@ -170,20 +170,7 @@ class PrepaySharedCost(models.Model):
         return dict(self.env.cr.fetchall())
 
     def _accounts(self):
-        accounts = self.env["prepay.account"].search(
-            [
-                ("location_id", "child_of", self.location_id.id),
-                ("company_id", "=", self.company_id.id),
-                ("state", "=", "open"),
-                (
-                    "supply_ids",
-                    "any",
-                    [("end_at", "=", False), ("meter_id.medium", "=", self.medium)],
-                ),
-            ],
-            order="id",
-        )
-        return accounts.filtered(lambda item: item.medium in (False, self.medium))
+        return self.env["prepay.account"]._open_in(self.location_id, self.company_id, self.medium)
 
     def _weights(self):
         """[(account, weight)]: accounts of one room share the weight of the room equally."""

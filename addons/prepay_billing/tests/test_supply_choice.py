@@ -114,12 +114,9 @@ class TestSupplyChoice(BillingCase):
     def test_holidays_come_from_the_calendar_of_the_place(self):
         self.policy.working_days_only = True
         self.use_up()
-        holiday = date(2025, 6, 5)
-
-        def day_types(location):
-            return 1, lambda day: "holiday" if day == holiday else "workday"
-
-        self.patch(type(self.env["prepay.location"]), "_day_types", day_types)
+        days = [(0, 0, {"date": date(2025, 6, 5), "day_type": "holiday"})]
+        calendar = self.env["prepay.calendar"].create({"name": "Own", "day_ids": days})
+        self.account.location_id.calendar_id = calendar
         eve = datetime(2025, 6, 4, 4, tzinfo=timezone.utc)
         self.assertIn("holiday_eve", self.decide(eve).blocked_by)
         self.assertIn("working_day", self.decide(eve + timedelta(days=1)).blocked_by)

@@ -9,7 +9,8 @@ from ..channels import REGISTER_SELECTION
 class PrepayReadingEstimate(models.Model):
     """What a register probably showed while the meter could not be read.
 
-    An estimate is for people. It never becomes a reading: it is not billed and nobody is cut for it.
+    An estimate is for people. It never becomes a reading, and nobody is cut for it; billing charges it
+    only where the company wants that, provisionally, and settles it with the true reading.
     The first true reading at or after its end supersedes it. Values are in Wh or litres, times UTC.
     """
 
