@@ -22,7 +22,8 @@ _LONG = {
     "settlement": "20.00",
     "received": "1000000.00",
     "change": "0.01",
-    "remark": "补交 2025 年 12 月公摊水电费差额，含楼道照明、电梯及二次加压水泵分摊；住户要求开具增值税普通发票，已登记。" * 2,
+    "remark": "补交 2025 年 12 月公摊水电费差额，含楼道照明、电梯及二次加压水泵分摊；住户要求开具增值税普通发票，已登记。"
+    * 2,
     "authorizer": "司马相如",
     "external_number": "4200002026030112345678901234",
 }
@@ -57,19 +58,59 @@ class TestLook(ReceiptCommon):
         self.company.vat = "91320583MA1XXXXX0X"
         self.tenant.lang = "zh_CN"
         zh = {}
-        self.env["ir.module.module"]._load_module_terms(["prepay_billing"], ["zh_CN"])
+        import sys
+
+        sys.path.insert(0, "/tmp/wt")
+        import receipt_zh
+
+        receipt_zh.load(self.env)
         out = os.environ.get("LOOK")
         for layout in self.env["prepay.receipt.layout"].search([]):
             report = self.env["report.prepay_billing.report_receipt"]
             for name, values in (
-                ("short", {**self.env["report.prepay_billing.report_receipt_preview"]._sample(self.company)}),
-                ("long", {**self.env["report.prepay_billing.report_receipt_preview"]._sample(self.company), **_LONG, "meters": _meters(12)}),
+                (
+                    "short",
+                    {
+                        **self.env["report.prepay_billing.report_receipt_preview"]._sample(
+                            self.company
+                        )
+                    },
+                ),
+                (
+                    "long",
+                    {
+                        **self.env["report.prepay_billing.report_receipt_preview"]._sample(
+                            self.company
+                        ),
+                        **_LONG,
+                        "meters": _meters(12),
+                    },
+                ),
             ):
-                paper = report._paper(layout, "topup" if name == "short" else "reversal", values, "zh_CN", "S2026-000123", self.company, self.room._zone(), reversed_number="S2026-000001", reprints=2 if name == "long" else 0)
-                html = self.env["ir.qweb"]._render("prepay_billing.report_receipt", {"papers": [paper], "doc_model": "x"})
+                paper = report._paper(
+                    layout,
+                    "topup" if name == "short" else "reversal",
+                    values,
+                    "zh_CN",
+                    "S2026-000123",
+                    self.company,
+                    self.room._zone(),
+                    reversed_number="S2026-000001",
+                    reprints=2 if name == "long" else 0,
+                )
+                html = self.env["ir.qweb"]._render(
+                    "prepay_billing.report_receipt", {"papers": [paper], "doc_model": "x"}
+                )
                 pdf = self.env["ir.actions.report"]._run_weasyprint(str(html))
                 if out:
                     path = f"{out}/{layout.paper}_{name}"
                     open(path + ".pdf", "wb").write(pdf)
                     subprocess.run(["pdftoppm", "-r", "110", "-png", path + ".pdf", path])
-                print(layout.paper, name, [(float(p.mediabox.width) / 72 * 25.4, float(p.mediabox.height) / 72 * 25.4) for p in PdfReader(BytesIO(pdf)).pages])
+                print(
+                    layout.paper,
+                    name,
+                    [
+                        (float(p.mediabox.width) / 72 * 25.4, float(p.mediabox.height) / 72 * 25.4)
+                        for p in PdfReader(BytesIO(pdf)).pages
+                    ],
+                )
