@@ -12,6 +12,7 @@ from . import prepay_account
 from . import prepay_account_evidence
 from . import prepay_account_supply
 from . import prepay_account_forecast
+from . import prepay_account_statement
 from . import prepay_account_meter
 from . import prepay_charge
 from . import prepay_charge_run
