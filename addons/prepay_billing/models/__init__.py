@@ -27,6 +27,7 @@ from . import prepay_allowance_grant
 from . import prepay_shared_cost
 from . import prepay_shared_cost_line
 from . import prepay_topup
+from . import prepay_refund
 from . import prepay_supply_decision
 from . import prepay_supply_batch
 from . import prepay_room_type
