@@ -143,8 +143,7 @@ class TestShift(BillingCase):
             self.hand_in(shift, 299.9)
         self.assertIn("-0.10", str(caught.exception))
         self.assertIn("300.00", str(caught.exception))
-        shift.difference_reason = "coin missing"
-        shift.action_hand_in()
+        self.hand_in(shift, 299.9, difference_reason="coin missing")
         self.assertEqual((shift.state, shift.difference), ("closed", -0.1))
         with self.assertRaises(ValidationError):
             self.hand_in(self.open(self.second, 0), 10, handed_in=11, difference_reason="x")
