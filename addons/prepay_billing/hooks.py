@@ -34,3 +34,4 @@ def uninstall_hook(env):
         "prepay_calendar",
     )
     env.cr.execute("DROP FUNCTION IF EXISTS prepay_ledger_append_only() CASCADE")
+    env.cr.execute("DROP FUNCTION IF EXISTS prepay_room_changed() CASCADE")
