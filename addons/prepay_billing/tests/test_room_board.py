@@ -1,10 +1,13 @@
 """The room board: what each room shows, to whom, and how many questions that costs."""
 
+import threading
 from datetime import timedelta
 
-from odoo import fields
+from odoo import SUPERUSER_ID, api, fields
 from odoo.exceptions import AccessError
-from odoo.tests import tagged
+from odoo.tests import HttpCase, tagged
+
+from odoo.addons.bus.models.bus import dispatch
 
 from .common import BillingCase
 
@@ -227,3 +230,46 @@ class TestRoomBoardLive(BoardCase):
         self.assertIn(f'"res.company",{self.company.id},"prepay_room_board"', message["channel"])
         self.assertIn(f'{{"places":[{self.room.id}]}}', message["message"])
         self.assertNotIn("Zhang", message["message"])
+
+
+@tagged("post_install", "-at_install")
+class TestRoomBoardTour(BoardCase, HttpCase):
+    def test_board(self):
+        """An operator finds a room, switches its supply, sees it follow, and selects a floor."""
+        self.topup(30)
+        self.reported(self.meter, "closed")
+        self.operator.lang = "zh_CN"
+        stop = threading.Event()
+        collector = threading.Thread(target=self.collector, args=(stop,))
+        collector.start()
+        self.addCleanup(collector.join)
+        self.addCleanup(stop.set)
+        self.start_tour("/odoo/prepay-room-board", "prepay_room_board", login=self.operator.login)
+        command = self.meter.command_ids
+        self.assertEqual((command.target, command.cause), ("open", "operator"))
+        self.assertEqual((command.reason, command.state), ("Repair", "confirmed"))
+
+    def collector(self, stop):
+        """What a collector writes for a command, and what the board is told of it.
+
+        Triggers notify at commit, which a test has not; so the change is told here.
+        """
+        while not stop.wait(0.3):
+            with self.registry.cursor() as cr:
+                cr.execute("SELECT id FROM prepay_meter_command WHERE state = 'queued'")
+                if not cr.fetchone():
+                    continue
+            if stop.wait(3):  # so that the board shows the command before its end
+                return
+            with self.registry.cursor() as cr:
+                cr.execute(
+                    "UPDATE prepay_meter_command SET state = 'confirmed' WHERE state = 'queued'; "
+                    "UPDATE prepay_meter_state SET relay_reported = 'open' WHERE id = %s",
+                    [self.meter.state_id.id],
+                )
+                env = api.Environment(cr, SUPERUSER_ID, {})
+                env["prepay.room.board"]._tell({f"s{self.meter.state_id.id}"})
+            for sockets in list(dispatch._channels_to_ws.values()):
+                for socket in list(sockets):
+                    socket.trigger_notification_dispatching()
+            return

@@ -52,7 +52,7 @@ export class RoomBlock extends Component {
         onFloor: Function,
     };
 
-    tile(room) {
+    describe(room) {
         const supply = LABELS[`supply:${room.supply}`];
         const level = LABELS[`balance:${room.level}`];
         const contact = LABELS[`contact:${room.contact}`];
