@@ -30,7 +30,6 @@
         "views/prepay_charge_run_views.xml",
         "views/prepay_topup_views.xml",
         "views/prepay_supply_decision_views.xml",
-        "views/prepay_sale_wizard_views.xml",
         "views/prepay_tariff_version_views.xml",
         "views/prepay_tariff_views.xml",
         "views/prepay_tariff_simulation_views.xml",

@@ -9,6 +9,7 @@ from . import prepay_tariff_fee
 from . import prepay_tariff_version
 from . import prepay_supply_policy
 from . import prepay_account
+from . import prepay_account_counter
 from . import prepay_account_evidence
 from . import prepay_account_supply
 from . import prepay_account_forecast
@@ -27,6 +28,8 @@ from . import prepay_allowance_grant
 from . import prepay_shared_cost
 from . import prepay_shared_cost_line
 from . import prepay_topup
+from . import prepay_topup_sale
+from . import prepay_counter
 from . import prepay_supply_decision
 from . import prepay_supply_batch
 from . import prepay_room_type
@@ -37,5 +40,7 @@ from . import prepay_reading
 from . import account_move
 from . import res_company
 from . import res_company_supply
+from . import res_company_counter
+from . import res_users
 from . import res_partner
 from . import res_config_settings
