@@ -84,6 +84,7 @@ class PrepayAccount(models.Model):
             if squeeze(word) not in ("", word):
                 found |= Domain("search_text", "like", _literal(squeeze(word)))
             domain &= found
+        self.flush_model(["state"])
         query = self._search(domain)
         column, last = SQL.identifier(self._table, "search_text"), _literal(words[-1])
         room = SQL("split_part(%s, %s, 2)", column, MARK)

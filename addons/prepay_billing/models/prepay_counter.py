@@ -101,9 +101,7 @@ class PrepayCounter(models.AbstractModel):
                     "closed": account.state != "open",
                     "available": amount_text(sum(money[item.id] for item in together)),
                     "level": max(together.mapped("level"), key=list(levels).index),
-                    "level_label": levels[
-                        max(together.mapped("level"), key=list(levels).index)
-                    ],
+                    "level_label": levels[max(together.mapped("level"), key=list(levels).index)],
                 }
             )
         return results[:limit]
@@ -320,9 +318,7 @@ class PrepayCounter(models.AbstractModel):
         for account, amount in parts:
             if account in amounts:
                 raise SaleRefused(
-                    self.env._(
-                        "Account %s: enter it only once in a sale.", account.display_name
-                    ),
+                    self.env._("Account %s: enter it only once in a sale.", account.display_name),
                     "amount",
                     account,
                 )

@@ -39,7 +39,12 @@ class ResCompany(models.Model):
                 amount = Decimal(word)
             except InvalidOperation:
                 amount = None
-            if amount is None or not amount.is_finite() or amount <= 0 or amount != round(amount, 2):
+            if (
+                amount is None
+                or not amount.is_finite()
+                or amount <= 0
+                or amount != round(amount, 2)
+            ):
                 raise ValidationError(
                     self.env._(
                         "Quick amounts of %(company)s: “%(word)s” is not an amount. Enter amounts such as "
