@@ -27,8 +27,9 @@ def squeeze(text):
 class PrepayAccount(models.Model):
     """The account at the counter: how it is found, and what the screen shows.
 
-    All words of an account stand in one column. Any part of a word finds, which no index of a stock PostgreSQL serves; a scan of one short text per
-    account takes some milliseconds for 20,000 of them (tests/bench/test_counter.py).
+    All words of an account stand in one column. Any part of a word finds, which no index of a stock
+    PostgreSQL serves; a scan of one short text per account takes some milliseconds for 20,000 of them
+    (tests/bench/test_counter.py).
     """
 
     _inherit = "prepay.account"  # pylint: disable=consider-merging-classes-inherited

@@ -282,7 +282,7 @@ class PrepayCounter(models.AbstractModel):
                     **topup._counter_values(),
                     "available": amount_text(money[topup.account_id.id]),
                     "steps": [
-                        {**step, "at": self._time(step["at"], "HH:mm:ss")}
+                        {**step, "at": self._time(step["at"], "%H:%M:%S")}
                         for step in topup._progress()
                     ],
                 }
@@ -530,7 +530,7 @@ class PrepayCounter(models.AbstractModel):
                         number=recent.number,
                         amount=self._money_text(amount, account),
                         account=account.display_name,
-                        time=self._time(recent.paid_at, "HH:mm:ss"),
+                        time=self._time(recent.paid_at, "%H:%M:%S"),
                     ),
                     "amount",
                     account,
@@ -581,9 +581,10 @@ class PrepayCounter(models.AbstractModel):
     def _money_text(self, amount, account):
         return format_amount(self.env, float(amount), account.currency_id)
 
-    def _time(self, moment, pattern="yyyy-MM-dd HH:mm"):
-        """A time of the person's zone as text, False without one."""
+    def _time(self, moment, pattern="%Y-%m-%d %H:%M"):
+        """A time of the person's zone, or of China, as text; False without one."""
         if not moment:
             return False
-        local = fields.Datetime.context_timestamp(self, moment)
-        return local.strftime("%H:%M:%S" if pattern == "HH:mm:ss" else "%Y-%m-%d %H:%M")
+        zone = self.env.context.get("tz") or self.env.user.tz or "Asia/Shanghai"
+        local = fields.Datetime.context_timestamp(self.with_context(tz=zone), moment)
+        return local.strftime(pattern)

@@ -445,7 +445,7 @@ export class CounterScreen extends Component {
                 sale = await this.takeCode(sale, code);
             }
             if (sale) {
-                await this.sold(sale);
+                this.sold(sale);
             }
         } catch (error) {
             this.refuse(error);
@@ -501,7 +501,7 @@ export class CounterScreen extends Component {
         this.focus(field === "general" ? `amount-${this.openAccounts[0]?.id}` : field);
     }
 
-    async sold(sale) {
+    sold(sale) {
         const change = this.method.cash ? this.change : "";
         this.state.sale = { ...sale, change: change === "0.00" ? "" : change };
         this.state.shift = sale.shift;
@@ -509,7 +509,7 @@ export class CounterScreen extends Component {
         if (this.state.print) {
             this.print();
         }
-        await this.reload();
+        this.refresh(true);
     }
 
     async print() {
@@ -532,7 +532,7 @@ export class CounterScreen extends Component {
             credited: _t("Credited"),
             command: _t("Command sent"),
             confirmed: _t("Power is back"),
-            power: _t("Power"),
+            power: _t("Supply"),
         }[code];
     }
 
@@ -548,13 +548,10 @@ export class CounterScreen extends Component {
         );
     }
 
-    async refresh() {
+    async refresh(now = false) {
         this.refreshes++;
-        if (
-            !this.state.accounts.length ||
-            this.state.busy ||
-            (!this.changing && this.refreshes % QUIET_REFRESHES)
-        ) {
+        const quiet = this.state.busy || (!this.changing && this.refreshes % QUIET_REFRESHES);
+        if (!this.state.accounts.length || (quiet && !now)) {
             return;
         }
         try {
@@ -577,8 +574,8 @@ export class CounterScreen extends Component {
             return; // another customer is here already
         }
         this.show(values);
-        if (sale && this.state.sale) {
-            Object.assign(this.state.sale, result);
+        if (sale && sale === this.state.sale) {
+            Object.assign(sale, result);
         }
     }
 
