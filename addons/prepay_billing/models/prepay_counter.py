@@ -331,6 +331,8 @@ class PrepayCounter(models.AbstractModel):
         if not confirmed:
             self._check_duplicate(amounts)
         captured = self._captures(method, accounts.company_id)
+        if captured:  # before the payer pays: afterwards nothing may stop the credit
+            self.env["prepay.shift"]._take(accounts.company_id, self.env.user)
         topups = (
             self.env["prepay.topup"]
             .sudo()
@@ -573,8 +575,20 @@ class PrepayCounter(models.AbstractModel):
 
     @api.model
     def _open_shift(self):
-        """The person's open shift for the head of the screen, or False."""
-        return False
+        """The person's open shift and the money in it, for the head of the screen, or False."""
+        shift = self.env["prepay.shift"].search(
+            [
+                ("user_id", "=", self.env.uid),
+                ("company_id", "=", self.env.company.id),
+                ("state", "=", "open"),
+            ],
+            limit=1,
+        )
+        return bool(shift) and {
+            "id": shift.id,
+            "name": shift.number,
+            "total": amount_text(Decimal(f"{shift.net:.2f}")),
+        }
 
     # texts
 

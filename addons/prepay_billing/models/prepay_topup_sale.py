@@ -49,6 +49,15 @@ class PrepayTopup(models.Model):
             ):
                 break
 
+    def _enter_shift(self):
+        """Money of a payer's code is there already: it counts in the shift that is open, or in none."""
+        captured = self.filtered(lambda topup: topup.capture_state == "captured")
+        for topup in captured:
+            topup.shift_id = self.env["prepay.shift"]._take(
+                topup.company_id, topup.cashier_id, required=False
+            )
+        return super(PrepayTopup, self - captured)._enter_shift()
+
     def _money_at(self):
         """When the payment was there, for the tracker."""
         self.ensure_one()
