@@ -31,6 +31,9 @@ from . import prepay_receipt
 from . import prepay_receipt_series
 from . import prepay_receipt_print
 from . import prepay_receipt_document
+from . import prepay_receipt_layout_field
+from . import prepay_receipt_layout_copy
+from . import prepay_receipt_layout
 from . import prepay_topup
 from . import prepay_topup_sale
 from . import prepay_counter
