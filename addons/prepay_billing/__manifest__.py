@@ -51,6 +51,7 @@
         "views/account_move_views.xml",
         "views/res_config_settings_views.xml",
         "views/res_config_settings_supply_views.xml",
+        "views/prepay_room_board_views.xml",
         "views/prepay_billing_menus.xml",
     ],
     "demo": [
@@ -61,6 +62,7 @@
     "assets": {
         "web.assets_backend": ["prepay_billing/static/src/counter/*"],
         "web.assets_backend": ["prepay_billing/static/src/receipt/**/*"],
+        "web.assets_backend": ["prepay_billing/static/src/room_board/**/*"],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

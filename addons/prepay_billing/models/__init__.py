@@ -58,3 +58,6 @@ from . import res_company_counter
 from . import res_users
 from . import res_partner
 from . import res_config_settings
+from . import res_users_settings
+from . import ir_websocket
+from . import prepay_room_board

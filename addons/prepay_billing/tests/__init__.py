@@ -6,6 +6,7 @@ from . import test_ledger
 from . import test_ledger_concurrent
 from . import test_pdf_engine
 from . import test_receipt
+from . import test_room_board
 from . import test_shared_cost
 from . import test_supply
 from . import test_supply_batches
