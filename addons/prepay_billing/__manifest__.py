@@ -60,9 +60,11 @@
         "demo/prepay_billing_demo.xml",
     ],
     "assets": {
-        "web.assets_backend": ["prepay_billing/static/src/counter/*"],
-        "web.assets_backend": ["prepay_billing/static/src/receipt/**/*"],
-        "web.assets_backend": ["prepay_billing/static/src/room_board/**/*"],
+        "web.assets_backend": [
+            "prepay_billing/static/src/counter/**/*",
+            "prepay_billing/static/src/receipt/**/*",
+            "prepay_billing/static/src/room_board/**/*",
+        ],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,
