@@ -40,7 +40,7 @@
         "views/prepay_cash_flow_views.xml",
         "report/prepay_shift_report.xml",
         "views/prepay_supply_decision_views.xml",
-        "views/prepay_sale_wizard_views.xml",
+        "views/prepay_counter_views.xml",
         "views/prepay_tariff_version_views.xml",
         "views/prepay_tariff_views.xml",
         "views/prepay_tariff_simulation_views.xml",
@@ -62,8 +62,11 @@
         "demo/prepay_billing_demo.xml",
     ],
     "assets": {
-        "web.assets_backend": ["prepay_billing/static/src/receipt/**/*"],
-        "web.assets_backend": ["prepay_billing/static/src/room_board/**/*"],
+        "web.assets_backend": [
+            "prepay_billing/static/src/counter/**/*",
+            "prepay_billing/static/src/receipt/**/*",
+            "prepay_billing/static/src/room_board/**/*",
+        ],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,
