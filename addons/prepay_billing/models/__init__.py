@@ -27,6 +27,10 @@ from . import prepay_allowance
 from . import prepay_allowance_grant
 from . import prepay_shared_cost
 from . import prepay_shared_cost_line
+from . import prepay_receipt
+from . import prepay_receipt_series
+from . import prepay_receipt_print
+from . import prepay_receipt_document
 from . import prepay_topup
 from . import prepay_supply_decision
 from . import prepay_supply_batch

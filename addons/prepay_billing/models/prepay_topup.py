@@ -2,22 +2,24 @@ from decimal import Decimal
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import formatLang
 
 
 class PrepayTopup(models.Model):
     """Money paid into an account: the order, the proof for the payer, and the posting.
 
-    The receipt number is taken when the money is posted; a sale that fails then leaves its number out.
+    The order number is taken when the money is posted; a sale that fails then leaves its number out.
+    The paper has a number of its own, without gaps (``receipt_number``).
     """
 
     _name = "prepay.topup"
     _description = "Top-up"
-    _inherit = ["mail.thread"]
+    _inherit = ["mail.thread", "prepay.receipt.document"]
     _order = "id desc"
     _rec_name = "number"
     _check_company_auto = True
 
-    number = fields.Char(string="Receipt Number", readonly=True, copy=False, index="trigram")
+    number = fields.Char(string="Sale Number", readonly=True, copy=False, index="trigram")
     account_id = fields.Many2one(
         "prepay.account", required=True, index=True, ondelete="restrict", readonly=True
     )
@@ -41,7 +43,7 @@ class PrepayTopup(models.Model):
     note = fields.Char()
 
     _number_unique = models.Constraint(
-        "UNIQUE (company_id, number)", "This receipt number exists already."
+        "UNIQUE (company_id, number)", "This sale number exists already."
     )
     _amount_positive = models.Constraint("CHECK (amount > 0)", "A top-up is more than zero.")
 
@@ -86,6 +88,7 @@ class PrepayTopup(models.Model):
                     "balance_after": float(available[topup.account_id.id]),
                 }
             )
+        todo._issue_receipt()
         todo.account_id._evaluate_supply()
         self.env.ref("prepay_billing.ir_cron_general_ledger").sudo()._trigger()
         return entries
@@ -95,5 +98,36 @@ class PrepayTopup(models.Model):
         self.ensure_one()
         return Decimal(f"{self.amount:.2f}")
 
+    # receipt
+
+    def _receipt_kind(self):
+        return "reversal" if self.state == "reversed" else "topup"
+
+    def _receipt_values(self):
+        methods = dict(self._fields["method"]._description_selection(self.env))
+        at = self.paid_at or fields.Datetime.now()
+        return {
+            **super()._receipt_values(),
+            "order_number": self.number,
+            "date": fields.Datetime.to_string(at),
+            "meters": self._receipt_meters(at),
+            "amount": self._receipt_money(self.amount),
+            "balance_before": self._receipt_money(self.balance_before),
+            "balance_after": self._receipt_money(self.balance_after),
+            "method": methods[self.method],
+            "operator": self.cashier_id.name,
+            "remark": self.note or None,
+        }
+
     def action_print_receipt(self):
-        return self.env.ref("prepay_billing.action_report_receipt").report_action(self)
+        for topup in self:
+            if not topup.entry_id:
+                raise UserError(
+                    self.env._(
+                        "The top-up of %(amount)s for account %(account)s is not credited yet. "
+                        "A receipt prints after it is credited.",
+                        amount=formatLang(self.env, topup.amount, currency_obj=topup.currency_id),
+                        account=topup.account_id.number,
+                    )
+                )
+        return super().action_print_receipt()
