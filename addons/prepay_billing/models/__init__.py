@@ -32,6 +32,7 @@ from . import prepay_receipt_series
 from . import prepay_receipt_print
 from . import prepay_receipt_document
 from . import prepay_topup
+from . import prepay_refund
 from . import prepay_supply_decision
 from . import prepay_supply_batch
 from . import prepay_room_type

@@ -4,6 +4,15 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import formatLang
 
+#: How money comes in at the counter; addons add methods of their own.
+METHODS = [
+    ("cash", "Cash"),
+    ("card", "Bank Card"),
+    ("transfer", "Bank Transfer"),
+    ("wechat_code", "WeChat Code"),
+    ("alipay_code", "Alipay Code"),
+]
+
 
 class PrepayTopup(models.Model):
     """Money paid into an account: the order, the proof for the payer, and the posting.
@@ -28,9 +37,12 @@ class PrepayTopup(models.Model):
     company_id = fields.Many2one(related="account_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
     amount = fields.Monetary(required=True, readonly=True)
-    method = fields.Selection([("cash", "Cash")], required=True, default="cash", readonly=True)
+    method = fields.Selection(METHODS, required=True, default="cash", readonly=True)
     state = fields.Selection(
-        [("draft", "Draft"), ("done", "Credited")], default="draft", required=True, readonly=True
+        [("draft", "Draft"), ("done", "Credited"), ("reversed", "Reversed")],
+        default="draft",
+        required=True,
+        readonly=True,
     )
     paid_at = fields.Datetime(string="Paid On", readonly=True)
     cashier_id = fields.Many2one("res.users", readonly=True, default=lambda self: self.env.user)
@@ -49,7 +61,7 @@ class PrepayTopup(models.Model):
 
     @api.ondelete(at_uninstall=False)
     def _unlink_except_done(self):
-        if any(topup.state == "done" for topup in self):
+        if any(topup.state in ("done", "reversed") for topup in self):
             raise UserError(self.env._("A credited top-up cannot be deleted. Reverse it instead."))
 
     def _credit(self):

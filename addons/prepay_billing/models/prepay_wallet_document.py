@@ -113,7 +113,7 @@ class PrepayWalletDocument(models.AbstractModel):
     def action_submit(self):
         """Post, or wait for a second person."""
         for document in self:
-            document._check_accountant()
+            document._check_submitter()
             if document.state != "draft":
                 raise UserError(self.env._("%s has been submitted already.", document.number))
             document._check_ready()
@@ -210,6 +210,10 @@ class PrepayWalletDocument(models.AbstractModel):
 
     def _touched_accounts(self):
         return self._entries().account_id
+
+    def _check_submitter(self):
+        """Who may ask for it."""
+        self._check_accountant()
 
     def _check_accountant(self):
         if not (self.env.su or self.env.user.has_group("prepay_billing.group_accountant")):
