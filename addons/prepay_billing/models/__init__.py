@@ -18,6 +18,7 @@ from . import prepay_charge_run
 from . import prepay_ledger_entry
 from . import prepay_wallet_checkpoint
 from . import prepay_wallet_guard
+from . import prepay_tenancy_line
 from . import prepay_wallet_document
 from . import prepay_wallet_adjustment
 from . import prepay_wallet_audit
