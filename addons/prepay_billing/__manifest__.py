@@ -37,6 +37,9 @@
         "views/prepay_calendar_views.xml",
         "views/prepay_supply_policy_views.xml",
         "views/prepay_supply_batch_views.xml",
+        "views/prepay_opening_batch_views.xml",
+        "views/prepay_opening_import_wizard_views.xml",
+        "views/prepay_opening_views.xml",
         "views/prepay_account_views.xml",
         "views/prepay_location_views.xml",
         "views/prepay_meter_views.xml",
@@ -50,6 +53,7 @@
         "demo/prepay_billing_demo.xml",
     ],
     "assets": {
+        "web.assets_backend": ["prepay_billing/static/src/opening/*"],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

@@ -33,6 +33,10 @@ from . import prepay_receipt_print
 from . import prepay_receipt_document
 from . import prepay_topup
 from . import prepay_refund
+from . import prepay_opening
+from . import prepay_opening_meter
+from . import prepay_opening_batch
+from . import prepay_account_opening
 from . import prepay_supply_decision
 from . import prepay_supply_batch
 from . import prepay_room_type

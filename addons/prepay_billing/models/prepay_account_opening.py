@@ -6,9 +6,7 @@ class PrepayAccount(models.Model):
 
     _inherit = "prepay.account"  # pylint: disable=consider-merging-classes-inherited
 
-    opening_ids = fields.One2many(
-        "prepay.opening", "account_id", string="Openings", readonly=True
-    )
+    opening_ids = fields.One2many("prepay.opening", "account_id", string="Openings", readonly=True)
     opening_count = fields.Integer(compute="_compute_opening_count")
 
     def _compute_opening_count(self):

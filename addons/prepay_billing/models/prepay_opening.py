@@ -28,6 +28,17 @@ def two_decimals(record, vals, names):
             )
 
 
+class Trouble(str):
+    """What stands against an opening; ``meter`` when it is about one meter."""
+
+    __slots__ = ("meter",)
+
+    def __new__(cls, text, meter=None):
+        self = super().__new__(cls, text)
+        self.meter = meter
+        return self
+
+
 def exact(amount):
     """A Monetary as Decimal, CNY."""
     return Decimal(f"{amount or 0:.2f}")
@@ -121,14 +132,14 @@ class PrepayOpening(models.Model):
         string="Of Which for Water", copy=False, help="Goes to the balance for water."
     )
     method = fields.Selection(
-        selection=lambda self: self.env["prepay.topup"]._fields["method"]._description_selection(
-            self.env
+        selection=lambda self: (
+            self.env["prepay.topup"]._fields["method"]._description_selection(self.env)
         ),
         default="cash",
         required=True,
     )
     received = fields.Monetary(copy=False, help="Cash handed over.")
-    change = fields.Monetary(compute="_compute_money")
+    change = fields.Monetary(compute="_compute_change")
     balance_start = fields.Monetary(
         string="Balance After Opening", compute="_compute_money", store=True
     )
@@ -140,7 +151,14 @@ class PrepayOpening(models.Model):
     account_ids = fields.Many2many(
         "prepay.account", string="Accounts", compute="_compute_account_ids"
     )
-    topup_ids = fields.Many2many("prepay.topup", readonly=True, copy=False, string="Top-ups")
+    topup_ids = fields.Many2many(
+        "prepay.topup",
+        readonly=True,
+        copy=False,
+        string="Top-ups",
+        groups="prepay_billing.group_cashier,prepay_billing.group_accountant,"
+        "prepay_meter.group_auditor,prepay_meter.group_admin",
+    )
     opened_at = fields.Datetime(string="Opened On", readonly=True, copy=False, index=True)
     opened_by_id = fields.Many2one("res.users", string="Opened By", readonly=True, copy=False)
     undone_at = fields.Datetime(string="Undone On", readonly=True, copy=False)
@@ -178,12 +196,16 @@ class PrepayOpening(models.Model):
             opening.has_both = len(set(opening.line_ids.mapped("medium"))) > 1
             opening.can_join = bool(opening._present_accounts())
 
-    @api.depends("line_ids.carried", "line_ids.preset", "amount", "received")
+    @api.depends("amount", "received")
+    def _compute_change(self):
+        for opening in self:
+            opening.change = opening.received - opening.amount if opening.received else 0
+
+    @api.depends("line_ids.carried", "line_ids.preset", "amount")
     def _compute_money(self):
         for opening in self:
             opening.carried = sum(opening.line_ids.mapped("carried"))
             opening.preset = sum(opening.line_ids.mapped("preset"))
-            opening.change = opening.received - opening.amount if opening.received else 0
             opening.balance_start = opening.amount + opening.carried - opening.preset
 
     @api.depends("line_ids.supply_id.account_id", "account_id")
@@ -216,7 +238,7 @@ class PrepayOpening(models.Model):
                 opening.ready, opening.checks_html = False, False
                 continue
             checks = opening._checks()
-            opening.ready = not any(problems for _label, problems in checks)
+            opening.ready = not any(problems for _code, _label, problems in checks)
             opening.checks_html = Markup("<ul class='list-unstyled mb-0'>{}</ul>").format(
                 Markup("").join(
                     Markup("<li><span class='text-{}'>{}</span> {}{}</li>").format(
@@ -228,7 +250,7 @@ class PrepayOpening(models.Model):
                             for item in problems
                         ),
                     )
-                    for label, problems in checks
+                    for _code, label, problems in checks
                 )
             )
 
@@ -318,7 +340,7 @@ class PrepayOpening(models.Model):
     @api.model
     def _line_for(self, meter):
         """What is usual for a meter: its newest reading, price, limits."""
-        policy = meter.location_id._default_policy()
+        policy = self._usual_policy(meter.location_id)
         return {
             "meter_id": meter.id,
             "tariff_id": self._usual_tariff(meter).id,
@@ -329,6 +351,16 @@ class PrepayOpening(models.Model):
             "alarm_1": policy.alarm1,
             "alarm_2": policy.alarm2,
         }
+
+    @api.model
+    def _usual_policy(self, room):
+        """The policy that an account of the room will have: of the room, its type, the nearest place
+        above, the company."""
+        room = room.sudo()
+        path = [int(item) for item in (room.parent_path or "").split("/") if item]
+        above = self.env["prepay.location"].sudo().browse(reversed(path))
+        policies = (room.policy_id, room.room_type_id.policy_id, *above.mapped("policy_id"))
+        return next(filter(None, policies), room.company_id.prepay_policy_id)
 
     @api.model
     def _usual_tariff(self, meter):
@@ -384,18 +416,18 @@ class PrepayOpening(models.Model):
 
     def _problems(self):
         """What stands against opening, in plain words; empty when nothing does."""
-        return [problem for _label, problems in self._checks() for problem in problems]
+        return [problem for _code, _label, problems in self._checks() for problem in problems]
 
     def _checks(self):
-        """The check list: pairs of what was looked at and what is wrong with it."""
+        """The check list: tuples of a code, what was looked at, and what is wrong with it."""
         self.ensure_one()
         return [
-            (self.env._("Room"), self._check_room()),
-            (self.env._("Tenant"), self._check_tenant()),
-            (self.env._("Meters"), self._check_meters()),
-            (self.env._("Prices"), self._check_tariffs()),
-            (self.env._("Opening readings"), self._check_readings()),
-            (self.env._("Money"), self._check_money()),
+            ("room", self.env._("Room"), self._check_room()),
+            ("tenant", self.env._("Tenant"), self._check_tenant()),
+            ("meters", self.env._("Meters"), self._check_meters()),
+            ("tariffs", self.env._("Prices"), self._check_tariffs()),
+            ("readings", self.env._("Opening readings"), self._check_readings()),
+            ("money", self.env._("Money"), self._check_money()),
         ]
 
     def _check_room(self):
@@ -441,84 +473,18 @@ class PrepayOpening(models.Model):
                     self.location_id.name,
                 )
             ]
-        problems, seen = [], self.env["prepay.meter"]
-        for line in self.line_ids:
-            meter = line.meter_id
-            account = meter.sudo().account_id
-            if not meter:
-                problems.append(self.env._("A line has no meter. Choose one or delete the line."))
-            elif meter in seen:
-                problems.append(
-                    self.env._("Meter %s is there twice. Delete one line.", meter.number)
-                )
-            elif account:
-                problems.append(
-                    self.env._(
-                        "Meter %(meter)s belongs to account %(account)s. Close that account first.",
-                        meter=meter.number,
-                        account=account.display_name,
-                    )
-                )
-            elif meter.location_id != self.location_id:
-                problems.append(
-                    self.env._(
-                        "Meter %(meter)s stands in %(place)s, not in this room. Delete the line.",
-                        meter=meter.number,
-                        place=meter.location_id.display_name,
-                    )
-                )
-            elif self.layout == "join" and self.join_account_id.medium not in (
-                False,
-                meter.medium,
-            ):
-                problems.append(
-                    self.env._(
-                        "Meter %(meter)s does not fit account %(account)s, which is for one kind only. "
-                        "Open a new balance.",
-                        meter=meter.number,
-                        account=self.join_account_id.number,
-                    )
-                )
-            seen |= meter
-        return problems
+        seen = set()
+        return self._each_line(lambda line: line._meter_trouble(seen))
 
     def _check_tariffs(self):
-        problems = []
-        now = fields.Datetime.now()
-        for line in self.line_ids.filtered("meter_id"):
-            number, tariff = line.meter_id.number, line.tariff_id
-            if not tariff:
-                problems.append(self.env._("Meter %s has no tariff. Choose one.", number))
-            elif tariff.medium != line.meter_id.medium:
-                problems.append(
-                    self.env._(
-                        "Meter %(meter)s: tariff %(tariff)s is for another kind. Choose one for "
-                        "%(medium)s.",
-                        meter=number,
-                        tariff=tariff.name,
-                        medium=dict(
-                            line.meter_id._fields["medium"]._description_selection(self.env)
-                        )[line.meter_id.medium],
-                    )
-                )
-            elif not any(version.valid_from <= now for version in tariff.sudo().version_ids):
-                problems.append(
-                    self.env._(
-                        "Meter %(meter)s: tariff %(tariff)s has no price for today. Add one.",
-                        meter=number,
-                        tariff=tariff.name,
-                    )
-                )
-        return problems
+        return self._each_line(lambda line: line.meter_id and line._tariff_trouble())
 
     def _check_readings(self):
-        problems = []
-        for line in self.line_ids.filtered("meter_id"):
-            try:
-                line._check_register()
-            except UserError as error:
-                problems.append(str(error.args[0]))
-        return problems
+        return self._each_line(lambda line: line.meter_id and line._reading_trouble())
+
+    def _each_line(self, look):
+        found = ((look(line), line.meter_id) for line in self.line_ids)
+        return [Trouble(text, meter) for text, meter in found if text]
 
     def _check_money(self):
         problems = []
@@ -605,7 +571,6 @@ class PrepayOpening(models.Model):
         for opening in self.filtered(lambda item: item.state == "draft"):
             opening._refresh_readings()
             opening.problem = "\n".join(opening._problems()) or False
-        return None
 
     def action_read_now(self):
         """Ask all meters of these openings for a reading."""
@@ -784,25 +749,23 @@ class PrepayOpening(models.Model):
         water = accounts.filtered(lambda item: item.medium == "water")
         if self.layout == "medium" and self.has_both:
             parts = {
-                (accounts - water)[:1]: exact(self.amount) - exact(self.water_amount),
-                water[:1]: exact(self.water_amount),
+                accounts - water: exact(self.amount) - exact(self.water_amount),
+                water: exact(self.water_amount),
             }
         else:
             parts = {self.account_id: exact(self.amount)}
-        topups = self.env["prepay.topup"].sudo()
-        for account, amount in parts.items():
-            if amount:
-                topups |= topups.create(
-                    {
-                        "account_id": account.id,
-                        "amount": float(amount),
-                        "method": self.method,
-                        "cashier_id": self.env.uid,
-                        "note": self.env._("First payment of opening %s", self.number),
-                    }
-                )
-        topups._credit()
-        self.topup_ids = topups
+        parts = [(account, amount) for account, amount in parts.items() if amount]
+        topups = self.env["prepay.topup"]
+        if parts:
+            topups = self.env["prepay.counter"]._sell(
+                parts,
+                self.method,
+                key=f"prepay.opening:{self.id}",
+                received=exact(self.received) if self.method == "cash" and self.received else None,
+                note=self.env._("First payment of opening %s", self.number),
+                confirmed=True,
+            )
+            self.sudo().topup_ids = topups
         (accounts - topups.account_id).sudo()._evaluate_supply()
 
     def _switch_on(self):
@@ -884,8 +847,7 @@ class PrepayOpening(models.Model):
         for entry in entries.filtered(lambda item: item.amount < 0):
             entry._check_reversal()
             entry._post_reversal(reason, self)
-        for topup in self.topup_ids.sudo():
-            self._reverse_topup(topup, reason)
+        self._reverse_topups(reason)
         rest = entries.filtered(lambda item: item.amount > 0)
         rest._check_reversal()
         rest._post_reversal(reason, self)
@@ -936,16 +898,12 @@ class PrepayOpening(models.Model):
                     self.number,
                 )
             )
+        own = self._entries() | self.sudo().topup_ids.entry_id
         other = (
             self.env["prepay.ledger.entry"]
             .sudo()
             .search([("account_id", "in", accounts.ids)])
-            .filtered(
-                lambda entry: not (
-                    (entry.res_model == self._name and entry.res_id == self.id)
-                    or (entry.res_model == "prepay.topup" and entry.res_id in self.topup_ids.ids)
-                )
-            )[:1]
+            .filtered(lambda entry: entry not in own and entry.reverses_id not in own)[:1]
         )
         if other:
             raise UserError(
@@ -972,10 +930,62 @@ class PrepayOpening(models.Model):
             )
         )
 
-    def _reverse_topup(self, topup, reason):
-        topup.sudo(False)._reverse(reason)
+    def _reverse_topups(self, reason):
+        """Take the first payment back by the rules of reversals.
+
+        :raises UserError: a rule forbids it, or somebody else has to approve it first
+        """
+        for topup in self.sudo().topup_ids.filtered(lambda item: item.state == "done"):
+            topup.with_env(self.env)._reverse(reason)
+            if topup.state != "reversed":
+                raise UserError(
+                    self.env._(
+                        "%(number)s: taking back sale %(sale)s needs an approval. Reverse the sale "
+                        "first, then undo the opening.",
+                        number=self.number,
+                        sale=topup.number,
+                    )
+                )
 
     # receipt
 
     def _receipt_kind(self):
         return "opening"
+
+    def _receipt_meters(self, at):
+        """All meters of the opening, also when two accounts were made, with their opening registers."""
+        meters = []
+        for line in self.line_ids.filtered("supply_id"):
+            values = self._receipt_meter(line.supply_id, at)
+            values["register"] = f"{line._register_base() / 1000:.2f}"
+            meters.append(values)
+        return meters
+
+    def _receipt_values(self):
+        methods = dict(self.env["prepay.topup"]._fields["method"]._description_selection(self.env))
+        at = self.opened_at or fields.Datetime.now()
+        items = [
+            (self.env._("First payment"), self.amount),
+            (self.env._("Carried in from the replaced meter"), self.carried),
+            (self.env._("Preset taken off"), -self.preset),
+        ]
+        return {
+            **super()._receipt_values(),
+            "order_number": self.number,
+            "date": fields.Datetime.to_string(at),
+            "account_number": " / ".join(self.account_ids.mapped("number")),
+            "meters": self._receipt_meters(at),
+            "amount": self._receipt_money(self.amount),
+            "items": [
+                {"name": name, "amount": self._receipt_money(amount)}
+                for name, amount in items
+                if amount
+            ],
+            "balance_before": self._receipt_money(0),
+            "balance_after": self._receipt_money(self.balance_start),
+            "method": methods[self.method] if self.amount else None,
+            "received": self._receipt_money(self.received) if self.received else None,
+            "change": self._receipt_money(self.change) if self.received else None,
+            "operator": self.opened_by_id.name,
+            "remark": self.note or None,
+        }

@@ -43,6 +43,7 @@ class PrepayOpeningBatch(models.Model):
     waiting_count = fields.Integer(string="Waiting", compute="_compute_counts")
     progress = fields.Float(compute="_compute_counts")
 
+    @api.depends("opening_ids.state")
     def _compute_counts(self):
         counts = {}
         for batch, state, count in self.env["prepay.opening"]._read_group(
@@ -77,7 +78,6 @@ class PrepayOpeningBatch(models.Model):
         failed._check_opener()
         failed.write({"state": "queued", "problem": False})
         self.sudo()._begin(failed)
-        return None
 
     def action_stop(self):
         """What is not opened yet becomes a preset again."""

@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
 from .prepay_opening import two_decimals
 
@@ -94,6 +95,72 @@ class PrepayOpeningMeter(models.Model):
     def write(self, vals):
         two_decimals(self, vals, MONEY)
         return super().write(vals)
+
+    # checks of the opening
+
+    def _meter_trouble(self, seen):
+        """Why the meter cannot be opened, or nothing; ``seen`` collects the meters of the opening."""
+        meter, opening = self.meter_id, self.opening_id
+        if not meter:
+            return self.env._("A line has no meter. Choose one or delete the line.")
+        if meter.id in seen:
+            return self.env._("Meter %s is there twice. Delete one line.", meter.number)
+        seen.add(meter.id)
+        account = meter.sudo().account_id
+        if account:
+            return self.env._(
+                "Meter %(meter)s belongs to account %(account)s. Close that account first.",
+                meter=meter.number,
+                account=account.display_name,
+            )
+        if meter.location_id != opening.location_id:
+            return self.env._(
+                "Meter %(meter)s stands in %(place)s, not in this room. Delete the line.",
+                meter=meter.number,
+                place=meter.location_id.display_name,
+            )
+        present = opening.join_account_id
+        if opening.layout == "join" and present.medium not in (False, meter.medium):
+            return self.env._(
+                "Meter %(meter)s does not fit account %(account)s, which is for one kind only. Open a "
+                "new balance.",
+                meter=meter.number,
+                account=present.number,
+            )
+        return None
+
+    def _tariff_trouble(self):
+        """Why there is no price for the meter, or nothing."""
+        number, tariff = self.meter_id.number, self.tariff_id
+        if not tariff:
+            return self.env._("Meter %s has no tariff. Choose one.", number)
+        if tariff.medium != self.meter_id.medium:
+            media = dict(self.meter_id._fields["medium"]._description_selection(self.env))
+            return self.env._(
+                "Meter %(meter)s: tariff %(tariff)s is for another kind. Choose one for %(medium)s.",
+                meter=number,
+                tariff=tariff.name,
+                medium=media[self.meter_id.medium],
+            )
+        now = fields.Datetime.now()
+        if not any(
+            version.state == "approved" and version.valid_from <= now
+            for version in tariff.sudo().version_ids
+        ):
+            return self.env._(
+                "Meter %(meter)s: tariff %(tariff)s has no price for today. Add one.",
+                meter=number,
+                tariff=tariff.name,
+            )
+        return None
+
+    def _reading_trouble(self):
+        """Why the opening reading cannot be taken, or nothing."""
+        try:
+            self._check_register()
+        except UserError as error:
+            return str(error.args[0])
+        return None
 
     def _supply_values(self):
         """The assignment of the meter: use counts from exactly this register and moment."""

@@ -5,3 +5,5 @@ from . import prepay_wallet_operation
 from . import prepay_supply_preview
 from . import prepay_supply_preview_line
 from . import prepay_supply_undo_wizard
+from . import prepay_opening_undo_wizard
+from . import prepay_opening_import_wizard
