@@ -30,7 +30,7 @@
         "views/prepay_charge_run_views.xml",
         "views/prepay_topup_views.xml",
         "views/prepay_supply_decision_views.xml",
-        "views/prepay_sale_wizard_views.xml",
+        "views/prepay_counter_views.xml",
         "views/prepay_tariff_version_views.xml",
         "views/prepay_tariff_views.xml",
         "views/prepay_tariff_simulation_views.xml",
@@ -54,6 +54,7 @@
     ],
     "assets": {
         "web.assets_backend": ["prepay_billing/static/src/opening/*"],
+        "web.assets_backend": ["prepay_billing/static/src/counter/*"],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

@@ -9,6 +9,7 @@ from . import prepay_tariff_fee
 from . import prepay_tariff_version
 from . import prepay_supply_policy
 from . import prepay_account
+from . import prepay_account_counter
 from . import prepay_account_evidence
 from . import prepay_account_supply
 from . import prepay_account_forecast
@@ -32,6 +33,8 @@ from . import prepay_receipt_series
 from . import prepay_receipt_print
 from . import prepay_receipt_document
 from . import prepay_topup
+from . import prepay_topup_sale
+from . import prepay_counter
 from . import prepay_refund
 from . import prepay_opening
 from . import prepay_opening_meter
@@ -47,5 +50,7 @@ from . import prepay_reading
 from . import account_move
 from . import res_company
 from . import res_company_supply
+from . import res_company_counter
+from . import res_users
 from . import res_partner
 from . import res_config_settings

@@ -1,6 +1,7 @@
 from . import test_allowance
 from . import test_charging
 from . import test_counter
+from . import test_counter_search
 from . import test_ledger
 from . import test_ledger_concurrent
 from . import test_pdf_engine
