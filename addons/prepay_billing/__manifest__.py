@@ -29,6 +29,11 @@
         "views/prepay_charge_views.xml",
         "views/prepay_charge_run_views.xml",
         "views/prepay_topup_views.xml",
+        "views/prepay_refund_views.xml",
+        "views/prepay_reversal_views.xml",
+        "views/prepay_shift_views.xml",
+        "views/prepay_cash_flow_views.xml",
+        "report/prepay_shift_report.xml",
         "views/prepay_supply_decision_views.xml",
         "views/prepay_counter_views.xml",
         "views/prepay_tariff_version_views.xml",
@@ -50,6 +55,7 @@
     ],
     "demo": [
         "demo/res_users_demo.xml",
+        "demo/prepay_shift_demo.xml",
         "demo/prepay_billing_demo.xml",
     ],
     "assets": {

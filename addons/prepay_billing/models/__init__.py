@@ -40,6 +40,12 @@ from . import prepay_opening
 from . import prepay_opening_meter
 from . import prepay_opening_batch
 from . import prepay_account_opening
+from . import prepay_reversal
+from . import prepay_account_money
+from . import prepay_shift
+from . import prepay_shift_count
+from . import prepay_shift_total
+from . import prepay_cash_flow
 from . import prepay_supply_decision
 from . import prepay_supply_batch
 from . import prepay_room_type
