@@ -59,8 +59,10 @@
         "demo/prepay_billing_demo.xml",
     ],
     "assets": {
-        "web.assets_backend": ["prepay_billing/static/src/opening/*"],
-        "web.assets_backend": ["prepay_billing/static/src/counter/*"],
+        "web.assets_backend": [
+            "prepay_billing/static/src/counter/*",
+            "prepay_billing/static/src/opening/*",
+        ],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

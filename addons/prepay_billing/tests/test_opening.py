@@ -55,6 +55,17 @@ class TestOpening(OpeningCase):
         form.tenant_name = "zhang wei"
         self.assertEqual(form.partner_id, self.tenant)
 
+    def test_free_meters_are_found(self):
+        meters = self.env["prepay.meter"].search(
+            [("location_id", "child_of", self.project.id), ("account_id", "=", False)]
+        )
+        self.assertEqual(meters, self.power + self.water + self.other)
+        taken = self.env["prepay.meter"].search([("account_id", "=", self.account.id)])
+        self.assertEqual(taken, self.meter)
+        either = [("account_id", "in", [False, self.account.id])]
+        found = self.env["prepay.meter"].search([("location_id", "=", self.room.id), *either])
+        self.assertEqual(found, self.meter + self.other)
+
     def test_usual_tariff(self):
         """The last one of the meter, else the one of the building; of several, none is guessed."""
         openings = self.env["prepay.opening"]
