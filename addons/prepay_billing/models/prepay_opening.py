@@ -82,7 +82,6 @@ class PrepayOpening(models.Model):
         required=True,
         index=True,
         ondelete="restrict",
-        check_company=True,
         domain=[("kind", "in", ("room", "public"))],
         tracking=True,
     )
@@ -97,7 +96,7 @@ class PrepayOpening(models.Model):
         check_company=True,
         tracking=True,
     )
-    tenant_name = fields.Char(string="Name of a New Tenant")
+    tenant_name = fields.Char(string="New Tenant")
     tenant_phone = fields.Char(string="Phone")
     tenant = fields.Char(string="Tenant's Name", compute="_compute_tenant")
     line_ids = fields.One2many("prepay.opening.meter", "opening_id", string="Meters", copy=True)
@@ -241,18 +240,23 @@ class PrepayOpening(models.Model):
             opening.ready = not any(problems for _code, _label, problems in checks)
             opening.checks_html = Markup("<ul class='list-unstyled mb-0'>{}</ul>").format(
                 Markup("").join(
-                    Markup("<li><span class='text-{}'>{}</span> {}{}</li>").format(
-                        "danger" if problems else "success",
-                        "✗" if problems else "✓",
-                        label,
-                        Markup("").join(
-                            Markup("<div class='text-danger ms-4'>{}</div>").format(item)
-                            for item in problems
-                        ),
-                    )
-                    for _code, label, problems in checks
+                    opening._render_check(code, label, problems) for code, label, problems in checks
                 )
             )
+
+    def _render_check(self, code, label, problems):
+        """One line of the check list; what cannot be judged yet is neither right nor wrong."""
+        color, mark = ("danger", "✗") if problems else ("success", "✓")
+        if not problems and not self.line_ids and code in ("meters", "tariffs", "readings"):
+            color, mark = "muted", "○"
+        return Markup("<li><span class='text-{}'>{}</span> {}{}</li>").format(
+            color,
+            mark,
+            label,
+            Markup("").join(
+                Markup("<div class='text-danger ms-4'>{}</div>").format(item) for item in problems
+            ),
+        )
 
     @api.onchange("location_id")
     def _onchange_location_id(self):
