@@ -20,6 +20,7 @@ from . import prepay_charge_run
 from . import prepay_ledger_entry
 from . import prepay_wallet_checkpoint
 from . import prepay_wallet_guard
+from . import prepay_tenancy_line
 from . import prepay_wallet_document
 from . import prepay_wallet_adjustment
 from . import prepay_wallet_audit
@@ -39,6 +40,10 @@ from . import prepay_topup
 from . import prepay_topup_sale
 from . import prepay_counter
 from . import prepay_refund
+from . import prepay_opening
+from . import prepay_opening_meter
+from . import prepay_opening_batch
+from . import prepay_account_opening
 from . import prepay_reversal
 from . import prepay_account_money
 from . import prepay_shift
