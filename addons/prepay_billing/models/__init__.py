@@ -33,9 +33,16 @@ from . import prepay_room_type
 from . import prepay_location
 from . import prepay_location_supply
 from . import prepay_meter
+from . import prepay_meter_batch
+from . import prepay_account_meter_tariff
+from . import prepay_tariff_change
+from . import prepay_batch
+from . import prepay_batch_line
 from . import prepay_reading
 from . import account_move
 from . import res_company
 from . import res_company_supply
+from . import res_company_batch
 from . import res_partner
 from . import res_config_settings
+from . import res_config_settings_batch
