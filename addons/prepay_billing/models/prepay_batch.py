@@ -74,11 +74,9 @@ class PrepayBatch(models.Model):
     location_ids = fields.Many2many(
         "prepay.location", string="Places", check_company=True, help="With all places in them."
     )
-    meter_ids = fields.Many2many(
-        "prepay.meter", string="Meters", check_company=True, help="Only these meters."
-    )
+    meter_ids = fields.Many2many("prepay.meter", string="Only These Meters", check_company=True)
     domain = fields.Char(string="Filter", default="[]")
-    tiles = fields.Char(string="State", help="Only meters in these states.")
+    tiles = fields.Char(string="States Chosen", help="Only meters in these states.")
     tile_counts = fields.Json(compute="_compute_tile_counts")
     chosen_count = fields.Integer(string="Meters Chosen", compute="_compute_tile_counts")
     reason = fields.Char(tracking=True)
@@ -118,7 +116,7 @@ class PrepayBatch(models.Model):
     sent_count = fields.Integer(string="On Their Way", compute="_compute_counts")
     done_count = fields.Integer(string="Done", compute="_compute_counts")
     failed_count = fields.Integer(string="Failed", compute="_compute_counts")
-    cancelled_count = fields.Integer(string="Cancelled", compute="_compute_counts")
+    cancelled_count = fields.Integer(string="Not Done", compute="_compute_counts")
     progress = fields.Float(compute="_compute_counts")
     requested_id = fields.Many2one("res.users", string="Requested By", readonly=True, copy=False)
     approved_id = fields.Many2one("res.users", string="Approved By", readonly=True, copy=False)
@@ -170,7 +168,7 @@ class PrepayBatch(models.Model):
             chosen = batch._tile_codes() or {code for code, _label in GRADES}
             batch.chosen_count = sum(counts.get(code, 0) for code in chosen)
 
-    @api.depends("line_ids.state", "state")
+    @api.depends("line_ids.state", "state", "start_at", "guarantee_until", "kind", "tariff_id")
     def _compute_preview(self):
         for batch in self:
             facts = batch._facts()

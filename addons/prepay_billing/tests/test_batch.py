@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from io import BytesIO
+from unittest.mock import patch
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError, ValidationError
@@ -53,7 +54,11 @@ class BatchCase(BillingCase):
         return batch
 
     def run_round(self):
-        self.env["prepay.batch"]._cron_run(seconds=0)
+        """One round of the scheduled action; its commits are those of the test."""
+        with patch.object(
+            type(self.env["ir.cron"]), "_commit_progress", lambda *_args, **_vals: 60
+        ):
+            self.env["prepay.batch"]._cron_run(seconds=0)
         self.env.invalidate_all()
 
     def line(self, batch, meter):
