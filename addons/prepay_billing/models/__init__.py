@@ -56,6 +56,11 @@ from . import prepay_room_type
 from . import prepay_location
 from . import prepay_location_supply
 from . import prepay_meter
+from . import prepay_meter_batch
+from . import prepay_account_meter_tariff
+from . import prepay_tariff_change
+from . import prepay_batch
+from . import prepay_batch_line
 from . import prepay_reading
 from . import account_move
 from . import res_company
@@ -67,3 +72,7 @@ from . import res_config_settings
 from . import res_users_settings
 from . import ir_websocket
 from . import prepay_room_board
+from . import res_company_batch
+from . import res_partner
+from . import res_config_settings
+from . import res_config_settings_batch

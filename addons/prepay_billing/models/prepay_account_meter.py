@@ -234,6 +234,7 @@ class PrepayAccountMeter(models.Model):
         """
         self.env.flush_all()
         now = now or fields.Datetime.now()
+        self.env["prepay.tariff.change"].sudo()._begin()
         versions = self._tariff_versions()
         with_fees = {key for key, items in versions.items() if has_fees(items)}
         self.env.cr.execute(
@@ -251,6 +252,8 @@ class PrepayAccountMeter(models.Model):
         picked = [dict(zip(names, row)) for row in self.env.cr.fetchall()]
         if not picked:
             return [], None
+        self.env["prepay.tariff.change"].sudo()._split(picked, versions)
+        with_fees = {key for key, items in versions.items() if has_fees(items)}
         rows = self._fetch_rows(picked)
         series = self._series(picked, versions)
         estimates = self._fetch_estimates(picked)

@@ -1,4 +1,7 @@
 from . import test_allowance
+from . import test_batch
+from . import test_batch_runner
+from . import test_batch_tours
 from . import test_charging
 from . import test_counter
 from . import test_counter_search
