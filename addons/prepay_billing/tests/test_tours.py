@@ -32,3 +32,7 @@ class TestTours(BillingCase, HttpCase):
         self.start_tour("/odoo/prepay-my-shift", "prepay_shift_hand_in", login=self.cashier.login)
         shift.invalidate_recordset()
         self.assertEqual((shift.state, shift.counted_cash, shift.difference), ("closed", 200, 0))
+        self.accountant.lang = "zh_CN"
+        self.start_tour("/odoo/prepay-shifts", "prepay_shift_receive", login=self.accountant.login)
+        shift.invalidate_recordset()
+        self.assertEqual((shift.state, shift.confirmed_by_id), ("confirmed", self.accountant))
