@@ -38,7 +38,7 @@
         "views/prepay_cash_flow_views.xml",
         "report/prepay_shift_report.xml",
         "views/prepay_supply_decision_views.xml",
-        "views/prepay_sale_wizard_views.xml",
+        "views/prepay_counter_views.xml",
         "views/prepay_tariff_version_views.xml",
         "views/prepay_tariff_views.xml",
         "views/prepay_tariff_simulation_views.xml",
@@ -51,6 +51,7 @@
         "views/account_move_views.xml",
         "views/res_config_settings_views.xml",
         "views/res_config_settings_supply_views.xml",
+        "views/prepay_room_board_views.xml",
         "views/prepay_billing_menus.xml",
     ],
     "demo": [
@@ -59,7 +60,11 @@
         "demo/prepay_billing_demo.xml",
     ],
     "assets": {
-        "web.assets_backend": ["prepay_billing/static/src/receipt/**/*"],
+        "web.assets_backend": [
+            "prepay_billing/static/src/counter/**/*",
+            "prepay_billing/static/src/receipt/**/*",
+            "prepay_billing/static/src/room_board/**/*",
+        ],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

@@ -38,3 +38,4 @@ def uninstall_hook(env):
     )
     env.cr.execute("DROP FUNCTION IF EXISTS prepay_ledger_append_only() CASCADE")
     env.cr.execute("DROP FUNCTION IF EXISTS prepay_receipt_fixed() CASCADE")
+    env.cr.execute("DROP FUNCTION IF EXISTS prepay_room_changed() CASCADE")

@@ -9,6 +9,7 @@ from . import prepay_tariff_fee
 from . import prepay_tariff_version
 from . import prepay_supply_policy
 from . import prepay_account
+from . import prepay_account_counter
 from . import prepay_account_evidence
 from . import prepay_account_supply
 from . import prepay_account_forecast
@@ -34,6 +35,8 @@ from . import prepay_receipt_layout_field
 from . import prepay_receipt_layout_copy
 from . import prepay_receipt_layout
 from . import prepay_topup
+from . import prepay_topup_sale
+from . import prepay_counter
 from . import prepay_refund
 from . import prepay_reversal
 from . import prepay_account_money
@@ -51,5 +54,10 @@ from . import prepay_reading
 from . import account_move
 from . import res_company
 from . import res_company_supply
+from . import res_company_counter
+from . import res_users
 from . import res_partner
 from . import res_config_settings
+from . import res_users_settings
+from . import ir_websocket
+from . import prepay_room_board

@@ -48,6 +48,15 @@ class ResConfigSettings(models.TransientModel):
     prepay_max_topup = fields.Monetary(
         related="company_id.prepay_max_topup", readonly=False, currency_field="company_currency_id"
     )
+    prepay_hoarding_limit = fields.Monetary(
+        related="company_id.prepay_hoarding_limit",
+        readonly=False,
+        currency_field="company_currency_id",
+    )
+    prepay_quick_amounts = fields.Char(related="company_id.prepay_quick_amounts", readonly=False)
+    prepay_codes_elsewhere = fields.Boolean(
+        related="company_id.prepay_codes_elsewhere", readonly=False
+    )
     prepay_four_eyes_limit = fields.Monetary(
         related="company_id.prepay_four_eyes_limit",
         readonly=False,

@@ -348,12 +348,10 @@ class TestReceipt(ReceiptCommon):
 
     def test_sale_at_the_counter_prints(self):
         """The whole way of a cashier: sell, then the action that the button returns."""
-        wizard = (
-            self.env["prepay.sale.wizard"]
-            .with_user(self.cashier)
-            .create({"account_id": self.account.id, "amount": 30})
-        )
-        action = wizard.action_sell()
+        counter = self.env["prepay.counter"].with_user(self.cashier)
+        sale = counter.sell({"parts": [{"account_id": self.account.id, "amount": "30"}]})
+        topup = self.env["prepay.topup"].with_user(self.cashier).browse(sale["topup_ids"])
+        action = topup.action_print_receipt()
         self.assertEqual(action["report_name"], REPORT)
         self.assertEqual(action["prepay_engine"], "weasyprint")
         receipt = self.env["prepay.receipt"].browse(action["context"]["active_ids"])
