@@ -1,5 +1,4 @@
 import re
-from datetime import timedelta
 from decimal import Decimal
 
 from odoo import api, fields, models
@@ -173,8 +172,10 @@ class PrepayRoomBoard(models.AbstractModel):
             if not item.end_at and item.account_id.state == "open"
         }
         meters = meters.filtered(
-            lambda meter: meter.medium in media
-            and (meter.id not in present or present[meter.id].location_id == place)
+            lambda meter: (
+                meter.medium in media
+                and (meter.id not in present or present[meter.id].location_id == place)
+            )
         )
         sales = self.env["prepay.topup"]
         may_sales = sales.has_access("read")
