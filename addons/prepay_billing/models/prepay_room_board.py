@@ -493,6 +493,14 @@ class PrepayRoomBoard(models.AbstractModel):
     # live
 
     @api.model
+    def _channels(self):
+        """What an open board hears: changes of its user's companies, and of no others."""
+        user = self.env.user
+        if not user.has_group("prepay_meter.group_user"):
+            return []
+        return [(company, CHANNEL) for company in user.company_ids]
+
+    @api.model
     def _tell(self, names):
         """Tell the open boards which places have changed.
 
