@@ -159,9 +159,9 @@ class PrepayOpening(models.Model):
         "prepay_meter.group_auditor,prepay_meter.group_admin",
     )
     opened_at = fields.Datetime(string="Opened On", readonly=True, copy=False, index=True)
-    opened_by_id = fields.Many2one("res.users", string="Opened By", readonly=True, copy=False)
+    opened_by_id = fields.Many2one("res.users", readonly=True, copy=False)
     undone_at = fields.Datetime(string="Undone On", readonly=True, copy=False)
-    undone_by_id = fields.Many2one("res.users", string="Undone By", readonly=True, copy=False)
+    undone_by_id = fields.Many2one("res.users", readonly=True, copy=False)
     undo_reason = fields.Char(string="Reason for Undoing", readonly=True, copy=False)
     batch_id = fields.Many2one(
         "prepay.opening.batch", readonly=True, copy=False, index="btree_not_null"
@@ -645,6 +645,7 @@ class PrepayOpening(models.Model):
                     room=self.location_id.name,
                 )
             )
+        self.state = "draft"  # of a queued one too: its terms are completed now
         self._refresh_readings()
         problems = self._problems()
         if problems:
@@ -683,7 +684,7 @@ class PrepayOpening(models.Model):
                 .sudo(False)
             )
         if not self.partner_id:
-            super().write({"partner_id": tenant.id})
+            self.partner_id = tenant
         return tenant
 
     def _make_accounts(self, tenant):
@@ -715,7 +716,7 @@ class PrepayOpening(models.Model):
                     lambda item, line=line: item.meter_id == line.meter_id and not item.end_at
                 )
             if not self.account_id:
-                super().write({"account_id": account.id})
+                self.account_id = account
 
     def _post_carried(self):
         """Money of the replaced meters, less what was preset in them."""
@@ -816,7 +817,7 @@ class PrepayOpening(models.Model):
             self.env.invalidate_all(flush=False)
             problem = self.env["prepay.opening.batch"]._explain(error)
         if problem:
-            super().write({"state": "draft", "problem": problem})
+            self.write({"state": "draft", "problem": problem})
         return not problem
 
     # undo
