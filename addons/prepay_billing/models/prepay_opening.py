@@ -122,9 +122,7 @@ class PrepayOpening(models.Model):
     policy_id = fields.Many2one("prepay.supply.policy", check_company=True, ondelete="restrict")
     heads = fields.Integer(string="Persons", default=1)
     overdraft_limit = fields.Monetary(help="So much may be used beyond the balance.")
-    carried = fields.Monetary(
-        string="Carried In", compute="_compute_money", store=True, help="老表金额转入"
-    )
+    carried = fields.Monetary(string="Carried In", compute="_compute_money", store=True)
     preset = fields.Monetary(string="Preset Taken Off", compute="_compute_money", store=True)
     amount = fields.Monetary(string="First Payment", copy=False, tracking=True)
     water_amount = fields.Monetary(
@@ -136,6 +134,9 @@ class PrepayOpening(models.Model):
         ),
         default="cash",
         required=True,
+    )
+    payer_code = fields.Char(
+        string="Payer's Code", copy=False, help="Scanned from the payer's phone."
     )
     received = fields.Monetary(copy=False, help="Cash handed over.")
     change = fields.Monetary(compute="_compute_change")
@@ -326,7 +327,7 @@ class PrepayOpening(models.Model):
         return {
             "location_id", "partner_id", "tenant_name", "tenant_phone", "line_ids", "layout",
             "join_account_id", "policy_id", "heads", "overdraft_limit", "amount", "water_amount",
-            "method", "received",
+            "method", "received", "payer_code",
         }  # fmt: skip
 
     # defaults
@@ -577,8 +578,9 @@ class PrepayOpening(models.Model):
             opening.problem = "\n".join(opening._problems()) or False
 
     def action_read_now(self):
-        """Ask all meters of these openings for a reading."""
-        return self.line_ids.action_read_now()
+        """Ask all meters that a gateway reaches for a reading."""
+        reached = self.line_ids.filtered(lambda line: line.meter_id.gateway_id)
+        return (reached or self.line_ids).action_read_now()
 
     def action_take_readings(self):
         """Take over the newest readings."""
@@ -767,6 +769,7 @@ class PrepayOpening(models.Model):
                 self.method,
                 key=f"prepay.opening:{self.id}",
                 received=exact(self.received) if self.method == "cash" and self.received else None,
+                code=(self.payer_code or "").strip(),
                 note=self.env._("First payment of opening %s", self.number),
                 confirmed=True,
             )
@@ -879,6 +882,15 @@ class PrepayOpening(models.Model):
                 self.env._(
                     "%s: a meter or the account was closed or changed since. It cannot be undone.",
                     self.number,
+                )
+            )
+        waiting = self.sudo().topup_ids.filtered(lambda item: item.state == "draft")
+        if waiting:
+            raise UserError(
+                self.env._(
+                    "%(number)s: payment %(amount)s is still on its way. Try again in some minutes.",
+                    number=self.number,
+                    amount=f"{waiting[0].amount:.2f}",
                 )
             )
         posted = (
