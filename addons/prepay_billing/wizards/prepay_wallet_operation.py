@@ -18,8 +18,17 @@ class PrepayWalletOperation(models.TransientModel):
 
     @api.model
     def _document_models(self):
-        names = ("prepay.transfer", "prepay.wallet.adjustment", "prepay.shared.cost")
-        return [(name, self.env[name]._description) for name in names]
+        names = (
+            "prepay.transfer",
+            "prepay.wallet.adjustment",
+            "prepay.shared.cost",
+            "prepay.closing",
+            "prepay.handover",
+            "prepay.room.change",
+            "prepay.meter.replacement",
+            "prepay.ratio.change",
+        )
+        return [(name, self.env[name]._description) for name in names if name in self.env]
 
     def action_confirm(self):
         self.ensure_one()
