@@ -35,8 +35,17 @@ from . import prepay_receipt
 from . import prepay_receipt_series
 from . import prepay_receipt_print
 from . import prepay_receipt_document
+from . import prepay_receipt_layout_field
+from . import prepay_receipt_layout_copy
+from . import prepay_receipt_layout
 from . import prepay_topup
 from . import prepay_refund
+from . import prepay_reversal
+from . import prepay_account_money
+from . import prepay_shift
+from . import prepay_shift_count
+from . import prepay_shift_total
+from . import prepay_cash_flow
 from . import prepay_supply_decision
 from . import prepay_supply_batch
 from . import prepay_tenancy_settlement

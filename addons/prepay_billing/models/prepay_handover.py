@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 
@@ -61,6 +61,10 @@ class PrepayHandover(models.Model):
             "collect_method",
             "keep_tiers",
         }
+
+    @api.model
+    def _button_fields(self):
+        return super()._button_fields() | {"new_account_id"}
 
     def _check_ready(self):
         super()._check_ready()

@@ -86,7 +86,7 @@ class PrepayMeterReplacement(models.Model):
     has_credit = fields.Boolean(compute="_compute_has_credit")
     carried_credit = fields.Monetary(
         string="Credit Left in the Old Meter",
-        compute="_compute_has_credit",
+        compute="_compute_carried_credit",
         store=True,
         readonly=False,
         help="Moves to the new meter once.",
@@ -118,12 +118,24 @@ class PrepayMeterReplacement(models.Model):
     @api.depends("meter_id")
     def _compute_has_credit(self):
         for item in self:
-            control = item.meter_id.profile_id.control_ids.filtered(
-                lambda line: line.action == "credit"
-            )
-            item.has_credit = bool(control)
-            if item.state == "draft":
-                item.carried_credit = max(item.meter_id.remaining_fen, 0) / 100 if control else 0
+            item.has_credit = item._keeps_credit()
+
+    @api.depends("meter_id")
+    def _compute_carried_credit(self):
+        for item in self.filtered(lambda item: item.state == "draft"):
+            held = max(item.meter_id.remaining_fen, 0) if item._keeps_credit() else 0
+            item.carried_credit = held / 100
+
+    def _keeps_credit(self):
+        """The meter keeps its credit itself."""
+        return "credit" in self.meter_id.sudo().profile_id.control_ids.mapped("action")
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        items = super().create(vals_list)
+        for item in items.filtered(lambda item: not item.read_at):
+            item._take_reading()
+        return items
 
     def _terms(self):
         return super()._terms() | {
@@ -155,6 +167,10 @@ class PrepayMeterReplacement(models.Model):
         self._check_draft()
         self._take_reading()
 
+    @api.model
+    def _button_fields(self):
+        return super()._button_fields() | {"created_new", "estimated"}
+
     def action_estimate(self):
         """Estimate the register of a dead meter: as much a day as in the days before.
 
@@ -183,7 +199,7 @@ class PrepayMeterReplacement(models.Model):
         span = (max(days.mapped("day")) - min(days.mapped("day"))).days + 1
         seconds = int((now - last["read_at"]).total_seconds())
         used = sum(days.mapped("consumption")) * seconds // (span * 86_400)
-        self.write(
+        self.sudo().write(
             {
                 "register": (meter.last_value + used) / 1000,
                 "read_at": now,

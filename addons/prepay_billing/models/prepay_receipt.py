@@ -193,16 +193,28 @@ class PrepayReceipt(models.Model):
 
     # prints
 
+    def _count_print(self, user_id):
+        """Log that these are printed now; the first is the original, the others are reprints."""
+        self.env["prepay.receipt.print"].create(
+            [{"receipt_id": receipt.id, "user_id": user_id} for receipt in self]
+        )
+
     def action_print(self):
-        """Count a print of each and return the action that shows the PDF."""
+        """The PDF; rendering it counts."""
         self.check_access("read")
         self.sudo()._ensure_numbers()
-        self.env["prepay.receipt.print"].sudo().create(
-            [{"receipt_id": receipt.id, "user_id": self.env.uid} for receipt in self]
-        )
-        return self.env.ref("prepay_billing.action_report_receipt").report_action(
-            self.env[self.res_model].browse(self.mapped("res_id"))
-        )
+        return self.env.ref("prepay_billing.action_report_receipt").report_action(self)
+
+    def action_print_on(self):
+        """Choose another paper for once."""
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Print on Other Paper"),
+            "res_model": "prepay.receipt.print.wizard",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_receipt_ids": self.ids},
+        }
 
     def action_open_document(self):
         self.ensure_one()

@@ -7,6 +7,45 @@ from ..tariff_picture import number as price_text
 _UNITS = {"electricity": "kWh", "water": "m³"}
 
 
+_KEYS = (
+    "order_number",
+    "operation",
+    "date",
+    "account_number",
+    "tenant",
+    "phone",
+    "location",
+    "station",
+    "line",
+    "company",
+    "currency",
+    "sale_address",
+    "service_phone",
+    "meters",
+    "amount",
+    "capitals",
+    "settlement",
+    "make_up",
+    "quantity",
+    "cut_register_before",
+    "cut_register",
+    "cut_amount",
+    "last_remaining",
+    "balance_before",
+    "balance_after",
+    "items",
+    "method",
+    "received",
+    "change",
+    "payer",
+    "operator",
+    "authorizer",
+    "external_number",
+    "reversed_number",
+    "remark",
+)
+
+
 class PrepayReceiptDocument(models.AbstractModel):
     """A document that is printed as a receipt.
 
@@ -89,43 +128,27 @@ class PrepayReceiptDocument(models.AbstractModel):
         self.ensure_one()
         account = self._receipt_account()
         company, location = account.company_id, account.location_id
+        now = fields.Datetime.now()
         return {
+            **dict.fromkeys(self._receipt_keys()),
             "order_number": self.display_name,
-            "operation": None,
-            "date": fields.Datetime.to_string(fields.Datetime.now()),
+            "date": fields.Datetime.to_string(now),
             "account_number": account.number,
             "tenant": account.partner_id.name,
+            "payer": account.partner_id.name,
             "phone": account.partner_id.phone or None,
             "location": location.complete_name,
             "station": location.building_id.name or None,
-            "line": None,
             "company": self._receipt_company(company),
-            "sale_address": None,
-            "service_phone": None,
             "currency": company.currency_id.name,
-            "meters": self._receipt_meters(fields.Datetime.now()),
-            "amount": None,
-            "capitals": None,
-            "settlement": None,
-            "make_up": None,
-            "quantity": None,
-            "cut_register_before": None,
-            "cut_register": None,
-            "cut_amount": None,
-            "last_remaining": None,
-            "balance_before": None,
-            "balance_after": None,
+            "meters": self._receipt_meters(now),
             "items": [],
-            "method": None,
-            "received": None,
-            "change": None,
-            "payer": account.partner_id.name,
             "operator": self.env.user.name,
-            "authorizer": None,
-            "external_number": None,
-            "reversed_number": None,
-            "remark": None,
         }
+
+    def _receipt_keys(self):
+        """All keys of :meth:`_receipt_values`."""
+        return _KEYS
 
     def _receipt_company(self, company):
         address = company.partner_id._display_address(without_company=True)

@@ -112,7 +112,7 @@ class PrepayRoomChange(models.Model):
         taker = self.account_id if meter in self._meters_there() else self.swap_account_id
         same = taker._origin._present_supplies().filtered(lambda item: item.medium == meter.medium)
         present = meter.supply_ids.filtered(lambda item: not item.end_at)
-        return taker and (same[:1].tariff_id or present[:1].tariff_id).id
+        return (same[:1].tariff_id or present[:1].tariff_id).id if taker else False
 
     def _terms(self):
         return super()._terms() | {"account_id", "target_location_id", "keep_tiers"}

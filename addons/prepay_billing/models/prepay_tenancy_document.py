@@ -49,12 +49,15 @@ class PrepayTenancyDocument(models.AbstractModel):
 
     @api.model_create_multi
     def create(self, vals_list):
+        for vals in vals_list:
+            self._check_hand_filled(vals)
         documents = super().create(vals_list)
         for document in documents:
-            document.number = f"{self._number_prefix}{document.id:06d}"
+            document.sudo().number = f"{self._number_prefix}{document.id:06d}"
         return documents
 
     def write(self, vals):
+        self._check_hand_filled(vals)
         if not self._terms().isdisjoint(vals):
             self._check_draft()
         return super().write(vals)
@@ -66,7 +69,30 @@ class PrepayTenancyDocument(models.AbstractModel):
                 self.env._("%s is not a draft any more and cannot be deleted.", document.number)
             )
 
+    @api.model
+    def _check_hand_filled(self, vals):
+        """Who approved and what was done is written by the buttons only, whatever a client sends."""
+        if not (self.env.su or self._button_fields().isdisjoint(vals)):
+            raise AccessError(
+                self.env._("State, number and names of a document are not filled in by hand.")
+            )
+
     # what a document defines
+
+    @api.model
+    def _button_fields(self):
+        """Fields that only the buttons fill in."""
+        return {
+            "number",
+            "state",
+            "requested_id",
+            "approved_id",
+            "done_at",
+            "undone_at",
+            "undone_by_id",
+            "undo_reason",
+            "kept",
+        }
 
     def _terms(self):
         """Fields that are fixed once the document is confirmed."""
@@ -106,9 +132,9 @@ class PrepayTenancyDocument(models.AbstractModel):
         if replaced:
             return self._tell(replaced)
         self._check_ready()
-        self.requested_id = self.env.user
+        self.sudo().requested_id = self.env.user
         if self._paid_out() > Decimal(str(self.company_id.prepay_four_eyes_limit)):
-            self.state = "waiting"
+            self.sudo().state = "waiting"
             return None
         return self._do()
 
@@ -127,16 +153,17 @@ class PrepayTenancyDocument(models.AbstractModel):
         if replaced:
             return self._tell(replaced)
         self._check_ready()
-        self.approved_id = self.env.user
+        self.sudo().approved_id = self.env.user
         return self._do()
 
     def action_back(self):
         """From waiting back to a draft that can be changed."""
         for document in self:
+            document.check_access("write")
             document._lock()
             if document.state != "waiting":
                 raise UserError(self.env._("%s does not wait for an approval.", document.number))
-            document.write({"state": "draft", "requested_id": False})
+            document.sudo().write({"state": "draft", "requested_id": False})
 
     def action_undo(self):
         """Ask for the reason."""

@@ -74,6 +74,18 @@ class PrepayTenancySettlement(models.AbstractModel):
     topup_id = fields.Many2one("prepay.topup", string="Collected", readonly=True, copy=False)
     transfer_id = fields.Many2one("prepay.transfer", readonly=True, copy=False)
 
+    @api.model
+    def _button_fields(self):
+        return super()._button_fields() | {
+            "settlement",
+            "amount",
+            "lapsed",
+            "remainder",
+            "refund_id",
+            "topup_id",
+            "transfer_id",
+        }
+
     @api.depends("account_id")
     def _compute_location_id(self):
         for document in self:
@@ -284,7 +296,8 @@ class PrepayTenancySettlement(models.AbstractModel):
         supplies = self.line_ids.supply_id
         supplies._check_free(supplies.meter_id)
         account._reopen()
-        for document in (self.refund_id, self.transfer_id, self.topup_id):
+        # What was collected stays on the account: it is money that the tenant has paid.
+        for document in (self.refund_id, self.transfer_id):
             if document:
                 document._reverse(reason)
         own = self._entries()

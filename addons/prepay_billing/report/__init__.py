@@ -1,1 +1,2 @@
 from . import prepay_receipt
+from . import prepay_receipt_preview

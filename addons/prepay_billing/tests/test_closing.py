@@ -436,6 +436,23 @@ class TestClosing(TenancyCase):
         with self.assertRaises(AccessError):
             closing.with_user(self.reader).read(["number"])
 
+    def test_nobody_fills_in_the_approval_by_hand(self):
+        self.topup(1000)
+        self.read_ago(100.5)
+        closing = self.closing()
+        for vals in ({"state": "done"}, {"approved_id": self.accountant.id}, {"amount": 5}):
+            with self.assertRaises(AccessError):
+                closing.write(vals)
+
+    def test_undo_keeps_what_was_collected(self):
+        self.topup(1)
+        self.read_ago(110)
+        closing = self.closing()
+        closing.action_confirm()
+        self.reverse(closing)
+        self.assertEqual(self.account.state, "open")
+        self.assertEqual((self.money(), closing.topup_id.state), ((0, 0, 0), "done"))
+
     def test_receipt(self):
         self.topup(20)
         self.read_ago(106)

@@ -83,20 +83,16 @@ class TestMeterReplacement(TenancyCase):
             [(self.other.id, "energy", at + timedelta(days=day), 100_000 + 24_000 * day)
              for day in range(2)]
         )  # fmt: skip
-        self.env["prepay.reading.daily"]._cron_update() if hasattr(
-            self.env["prepay.reading.daily"], "_cron_update"
-        ) else None
         replacement = self.replacement(meter_id=self.other.id)
-        days = self.env["prepay.reading.daily"].search([("meter_id", "=", self.other.id)])
-        if not days:
-            with self.assertRaisesRegex(UserError, "no use"):
-                replacement.action_estimate()
-            return
         replacement.action_estimate()
         self.assertTrue(replacement.estimated)
         self.assertGreater(replacement.register, 124)
         replacement.action_confirm()
         self.assertEqual(replacement.state, "done")
+
+    def test_meter_that_never_counted_is_not_estimated(self):
+        with self.assertRaisesRegex(UserError, "no use"):
+            self.replacement(meter_id=self.other.id).action_estimate()
 
     def test_old_meter_needs_its_reading(self):
         with self.assertRaisesRegex(UserError, "Read Now"):
