@@ -20,6 +20,9 @@ def uninstall_hook(env):
         "prepay_wallet_checkpoint",
         "prepay_wallet_guard",
         "prepay_wallet_audit",
+        "prepay_receipt_print",
+        "prepay_receipt",
+        "prepay_receipt_series",
         "prepay_topup",
         "prepay_charge_run",
         "prepay_charge",
@@ -37,3 +40,5 @@ def uninstall_hook(env):
         "prepay_calendar",
     )
     env.cr.execute("DROP FUNCTION IF EXISTS prepay_ledger_append_only() CASCADE")
+    env.cr.execute("DROP FUNCTION IF EXISTS prepay_receipt_fixed() CASCADE")
+    env.cr.execute("DROP FUNCTION IF EXISTS prepay_room_changed() CASCADE")

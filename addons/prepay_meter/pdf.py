@@ -13,6 +13,8 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse
 #: Addresses of a document are relative to this host; the name can never be resolved (RFC 2606).
 BASE_URL = "http://odoo.invalid/"
 _ASSET = re.compile(r"/web/assets/[^/]+/(?P<filename>[^/]+\.css)")
+#: Two metres in CSS pixels.
+_ROLL = 2000 / 25.4 * 96
 # Seven lines for each document say nothing.
 logging.getLogger("weasyprint.progress").setLevel(logging.WARNING)
 
@@ -58,8 +60,15 @@ class LocalFetcher(URLFetcher):
 def html_to_pdf(env, html):
     """Print one document.
 
+    A page of more than two metres is paper from a roll: it ends where its text ends.
+
     :param str html: all pages; their size is set by ``@page`` of its stylesheet
     :rtype: bytes
     """
-    document = HTML(string=html, base_url=BASE_URL, url_fetcher=LocalFetcher(env))
-    return document.write_pdf(presentational_hints=True, optimize_images=True, dpi=300)
+    options = {"presentational_hints": True, "optimize_images": True, "dpi": 300}
+    document = HTML(string=html, base_url=BASE_URL, url_fetcher=LocalFetcher(env)).render(**options)
+    for page in document.pages:
+        if page.height > _ROLL:
+            (root,) = page._page_box.children[:1]
+            page.height = root.margin_height()
+    return document.write_pdf(**options)

@@ -8,6 +8,7 @@ import json
 import signal
 import socket
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,9 +233,14 @@ class Stack:
         """The cashier sells at the counter; returns the top-up."""
         cashier = self.user("cashier")
         account = cashier.one("prepay.account", [["location_id.name", "=", room]], ["id"])
-        wizard = cashier.call(
-            "prepay.sale.wizard",
-            "create",
-            {"account_id": account["id"], "amount": amount, "confirm_duplicate": True},
+        sale = cashier.call(
+            "prepay.counter",
+            "sell",
+            {
+                "key": uuid.uuid4().hex,
+                "parts": [{"account_id": account["id"], "amount": str(amount)}],
+                "method": "cash",
+                "confirmed": True,
+            },
         )
-        return cashier.call("prepay.sale.wizard", "action_sell_only", [wizard])["res_id"]
+        return sale["topup_ids"][0]

@@ -189,13 +189,10 @@ class PrepayAccount(models.Model):
     # screens
 
     def action_sell(self):
-        """Open the counter sale for this account."""
+        """Open the counter with this account."""
         self.ensure_one()
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "prepay_billing.prepay_sale_wizard_action"
-        )
-        action["context"] = {"default_account_id": self.id}
-        return action
+        action = self.env["ir.actions.client"]._for_xml_id("prepay_billing.prepay_counter_action")
+        return {**action, "params": {"account_id": self.id}}
 
     def action_freeze(self):
         return self._ask("freeze", self.env._("Freeze"))

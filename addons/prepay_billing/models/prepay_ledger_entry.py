@@ -9,6 +9,10 @@ from ..engine import ledger
 from ..engine.errors import LedgerError
 from .prepay_wallet_audit import CHECKS
 
+#: Documents that take or pay out money; what they post reaches the general ledger.
+MONEY_DOCUMENTS = ("prepay.topup", "prepay.refund", "prepay.reversal")
+MONEY_KINDS = ("topup", "refund", "reversal")
+
 
 class PrepayLedgerEntry(models.Model):
     """Wallet ledger: append-only, positive is money of the tenant, negative is money taken.
@@ -364,7 +368,8 @@ class PrepayLedgerEntry(models.Model):
         """
         self.env.cr.execute(
             "SELECT DISTINCT company_id FROM prepay_ledger_entry "
-            "WHERE move_id IS NULL AND kind IN ('topup', 'refund') AND res_model = 'prepay.topup'"
+            "WHERE move_id IS NULL AND kind = ANY(%s) AND res_model = ANY(%s)",
+            [list(MONEY_KINDS), list(MONEY_DOCUMENTS)],
         )
         for company in self.env["res.company"].browse([row[0] for row in self.env.cr.fetchall()]):
             move, problem = True, False
@@ -380,17 +385,17 @@ class PrepayLedgerEntry(models.Model):
                 company.prepay_ledger_problem = problem
 
     @api.model
-    def _debit_account(self, company, topup):
-        """Where the money of a top-up stands. Extended by payment addons."""
-        return company.prepay_cash_account_id
+    def _debit_account(self, company, document):
+        """Where the money of a sale, refund or reversal stands. Extended by payment addons."""
+        return company._prepay_money_account(document.method)
 
     @api.model
     def _post_topups(self, company, limit=1000):
-        """Post the oldest day of top-ups and refunds of a company that have no journal entry yet.
+        """Post the oldest day of top-ups, refunds and reversals of a company that have no journal entry.
 
         One balanced entry for each run and local day of the site. Debit where the money stands, credit
         the prepayment liability (合同负债/预收账款): money received for a future delivery is no income
-        (CAS 14).
+        (CAS 14). Refunds the other way round; reversals in red where the company books so (红字).
 
         :return: the journal entry, empty when there was nothing to post
         :raises UserError: an account or the journal is not set, or the period is locked
@@ -398,31 +403,57 @@ class PrepayLedgerEntry(models.Model):
         company = company.with_company(company)
         self.env.cr.execute(
             """
-            SELECT e.id, e.res_id, e.amount::text, (e.at AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date AS day
+            SELECT e.id, e.kind, e.res_model, e.res_id, e.amount::text,
+                   (e.at AT TIME ZONE 'UTC' AT TIME ZONE l.tz)::date AS day
               FROM prepay_ledger_entry e
               JOIN prepay_account a ON a.id = e.account_id
               JOIN prepay_location l ON l.id = a.location_id
-             WHERE e.company_id = %s AND e.move_id IS NULL AND e.kind IN ('topup', 'refund')
-               AND e.res_model = 'prepay.topup'
+             WHERE e.company_id = %s AND e.move_id IS NULL AND e.kind = ANY(%s)
+               AND e.res_model = ANY(%s)
              ORDER BY day, e.id LIMIT %s
             """,
-            [company.id, limit],
+            [company.id, list(MONEY_KINDS), list(MONEY_DOCUMENTS), limit],
         )
         rows = self.env.cr.fetchall()
         if not rows:
             return self.env["account.move"]
-        day = rows[0][3]
-        rows = [row for row in rows if row[3] == day]
+        day = rows[0][-1]
+        rows = [row for row in rows if row[-1] == day]
+        documents = {
+            name: self.env[name].browse(dict.fromkeys(row[3] for row in rows if row[2] == name))
+            for name in MONEY_DOCUMENTS
+        }
+        debited = {
+            document: self._debit_account(company, document)
+            for group in documents.values()
+            for document in group
+        }
+        self._check_accounting(company, debited)
+        # Gross by kind: a sale and its reversal of one day both show.
         totals = {}
-        topups = self.env["prepay.topup"].browse([row[1] for row in rows])
-        for topup, (_id, _topup_id, amount, _day) in zip(topups, rows):
-            debited = self._debit_account(company, topup)
-            totals[debited] = totals.get(debited, Decimal(0)) + Decimal(amount)
-        self._check_accounting(company, totals)
-        lines = [(debited, total) for debited, total in totals.items() if total]
-        lines.append((company.prepay_liability_account_id, -sum(totals.values())))
+        for _id, kind, model, document_id, amount, _day in rows:
+            account = debited[self.env[model].browse(document_id)]
+            for side, signed in (
+                (account, Decimal(amount)),
+                (company.prepay_liability_account_id, -Decimal(amount)),
+            ):
+                totals[side, kind] = totals.get((side, kind), Decimal(0)) + signed
         words = company._prepay_env()
-        name = words._("Prepayments %s", day)
+        names = {
+            "topup": words._("Prepayments %s", day),
+            "refund": words._("Refunds of prepayments %s", day),
+            "reversal": words._("Reversals of prepayments %s", day),
+        }
+        lines = [
+            {
+                "name": names[kind],
+                "account_id": account.id,
+                "balance": float(total),
+                **({"is_storno": True} if kind == "reversal" and company.account_storno else {}),
+            }
+            for (account, kind), total in totals.items()
+            if total
+        ]
         move = (
             self.env["account.move"]
             .with_company(company)
@@ -432,10 +463,7 @@ class PrepayLedgerEntry(models.Model):
                     "journal_id": company.prepay_journal_id.id,
                     "date": day,
                     "ref": words._("%s top-ups and refunds", len(rows)),
-                    "line_ids": [
-                        (0, 0, {"name": name, "account_id": account.id, "balance": float(balance)})
-                        for account, balance in lines
-                    ],
+                    "line_ids": [(0, 0, line) for line in lines],
                 }
             )
         )
@@ -449,15 +477,27 @@ class PrepayLedgerEntry(models.Model):
 
     @api.model
     def _check_accounting(self, company, debited):
-        """Name the setting that is missing."""
+        """Name the setting that is missing.
+
+        :param debited: account where the money stands, by document
+        """
+        methods = {
+            document.method: document for document, account in debited.items() if not account
+        }
         missing = [
             label
             for label, value in (
                 (self.env._("Prepayment Journal"), company.prepay_journal_id),
                 (self.env._("Prepayment Liability"), company.prepay_liability_account_id),
-                (self.env._("account for the money received"), all(debited)),
             )
             if not value
+        ]
+        missing += [
+            self.env._(
+                "account for money by %s",
+                dict(document._fields["method"]._description_selection(document.env))[method],
+            )
+            for method, document in methods.items()
         ]
         if missing:
             raise UserError(

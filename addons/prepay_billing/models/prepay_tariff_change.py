@@ -147,10 +147,9 @@ class PrepayTariffChange(models.Model):
     def _split(self, picked, versions):
         """Give the assignments whose rating stands before a change the prices of both tariffs.
 
-        Their ``tariff_id`` becomes the key under which ``versions`` has these prices.
-
         :param list picked: rows of assignments that are about to be rated
         :param dict versions: engine versions by tariff id; the new keys are added
+        :return: the rows, with the key under which ``versions`` has these prices as ``tariff_id``
         """
         self.env.cr.execute(
             SQL(
@@ -160,14 +159,14 @@ class PrepayTariffChange(models.Model):
                  WHERE c.supply_id = ANY(%s) AND c.from_at > COALESCE(s.rated_at, s.start_at)
                  ORDER BY c.supply_id, c.from_at
                 """,
-                [row["id"] for row in picked],
+                [row.id for row in picked],
             )
         )
         lines = {}
         for supply_id, before, from_at, tariff in self.env.cr.fetchall():
             lines.setdefault(supply_id, [before]).append((from_at, tariff))
         if not lines:
-            return
+            return picked
         keys = {supply_id: tuple(line) for supply_id, line in lines.items()}
         used = {key[0] for key in keys.values()} | {
             tariff for key in keys.values() for _at, tariff in key[1:]
@@ -177,8 +176,9 @@ class PrepayTariffChange(models.Model):
             versions.update(missing.sudo()._engine_versions())
         for key in set(keys.values()):
             versions[key] = _timeline(key, versions)
-        for row in picked:
-            row["tariff_id"] = keys.get(row["id"], row["tariff_id"])
+        return [
+            row._replace(tariff_id=keys[row.id]) if row.id in keys else row for row in picked
+        ]
 
 
 def _timeline(key, versions):

@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
 #: Entries that have a document of their own are undone there; charges follow the readings.
-REVERSIBLE = ("opening", "topup", "grant", "refund", "adjustment", "correction")
+REVERSIBLE = ("opening", "grant", "adjustment", "correction")
 
 
 class PrepayWalletAdjustment(models.Model):

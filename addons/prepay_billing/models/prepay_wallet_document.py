@@ -44,12 +44,15 @@ class PrepayWalletDocument(models.AbstractModel):
 
     @api.model_create_multi
     def create(self, vals_list):
+        for vals in vals_list:
+            self._check_hand_filled(vals)
         documents = super().create(vals_list)
-        for document in documents:
+        for document in documents.sudo():
             document.number = f"{self._number_prefix}{document.id:06d}"
         return documents
 
     def write(self, vals):
+        self._check_hand_filled(vals)
         if not self._terms().isdisjoint(vals):
             for document in self.filtered(lambda item: item.state != "draft"):
                 raise UserError(
@@ -67,9 +70,24 @@ class PrepayWalletDocument(models.AbstractModel):
                 self.env._("%s has been submitted and cannot be deleted.", document.number)
             )
 
+    @api.model
+    def _check_hand_filled(self, vals):
+        """Who approved and what is posted is written by the buttons only, whatever a client sends."""
+        if not (self.env.su or self._posting_fields().isdisjoint(vals)):
+            raise AccessError(
+                self.env._(
+                    "State, number and names of a wallet document are not filled in by hand."
+                )
+            )
+
     # what a document defines
 
     _number_prefix = ""
+
+    @api.model
+    def _posting_fields(self):
+        """Fields that only the buttons fill in."""
+        return {"number", "state", "requested_id", "approved_id", "posted_at", "reversed_at"}
 
     def _terms(self):
         """Fields that are fixed once the document is submitted."""
@@ -113,13 +131,13 @@ class PrepayWalletDocument(models.AbstractModel):
     def action_submit(self):
         """Post, or wait for a second person."""
         for document in self:
-            document._check_accountant()
+            document._check_submitter()
             if document.state != "draft":
                 raise UserError(self.env._("%s has been submitted already.", document.number))
             document._check_ready()
-            document.requested_id = self.env.user
+            document.sudo().requested_id = self.env.user
             if document._needs_approval():
-                document.state = "waiting"
+                document.sudo().state = "waiting"
             else:
                 document._do_post()
 
@@ -138,15 +156,17 @@ class PrepayWalletDocument(models.AbstractModel):
                     )
                 )
             document._check_ready()
-            document.approved_id = self.env.user
+            document.sudo().approved_id = self.env.user
             document._do_post()
 
     def action_refuse(self):
         for document in self:
-            document._check_accountant()
+            if document.requested_id != self.env.user:  # who asked may withdraw
+                document._check_accountant()
+            document._lock()
             if document.state != "waiting":
                 raise UserError(self.env._("%s does not wait for an approval.", document.number))
-            document.state = "refused"
+            document.sudo().state = "refused"
 
     def action_reverse(self):
         """Ask for the reason."""
@@ -178,7 +198,7 @@ class PrepayWalletDocument(models.AbstractModel):
         self.ensure_one()
         self._lock()
         self._post_entries()
-        self.write({"state": "done", "posted_at": fields.Datetime.now()})
+        self.sudo().write({"state": "done", "posted_at": fields.Datetime.now()})
         self._touched_accounts().sudo()._evaluate_supply()
 
     def _reverse(self, reason):
@@ -204,12 +224,16 @@ class PrepayWalletDocument(models.AbstractModel):
         entries = self._entries()
         entries._check_reversal()
         entries._post_reversal(reason, self)
-        self.write({"state": "reversed", "reversed_at": fields.Datetime.now()})
+        self.sudo().write({"state": "reversed", "reversed_at": fields.Datetime.now()})
         self.message_post(body=self.env._("Reversed: %s", reason))
         entries.account_id.sudo()._evaluate_supply()
 
     def _touched_accounts(self):
         return self._entries().account_id
+
+    def _check_submitter(self):
+        """Who may ask for it."""
+        self._check_accountant()
 
     def _check_accountant(self):
         if not (self.env.su or self.env.user.has_group("prepay_billing.group_accountant")):

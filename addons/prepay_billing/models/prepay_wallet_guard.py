@@ -48,6 +48,12 @@ class PrepayWalletGuard(models.Model):
         :param debits: {account: Decimal > 0}, CNY
         :raises UserError: account frozen, or not enough own money left
         """
+        self._enter(self.env["prepay.account"].browse([account.id for account in debits]))
+        self._check_covered(debits)
+
+    @api.model
+    def _check_covered(self, debits):
+        """The same without keeping others out: before somebody is asked to approve."""
         accounts = self.env["prepay.account"].browse([account.id for account in debits])
         for account in accounts.filtered("is_frozen"):
             raise UserError(
@@ -56,7 +62,6 @@ class PrepayWalletGuard(models.Model):
                     account.display_name,
                 )
             )
-        self._enter(accounts)
         money = accounts._money()
         for account, amount in debits.items():
             own, granted, accrued = money[account.id]

@@ -17,6 +17,31 @@ class ResCompany(models.Model):
         check_company=True,
         help="Money taken at the counter (库存现金).",
     )
+    prepay_card_account_id = fields.Many2one(
+        "account.account",
+        string="Bank Card Account",
+        domain="[('account_type', 'in', ('asset_cash', 'asset_current'))]",
+        check_company=True,
+        help="Money taken by bank card (银行存款).",
+    )
+    prepay_transfer_account_id = fields.Many2one(
+        "account.account",
+        string="Bank Transfer Account",
+        domain="[('account_type', 'in', ('asset_cash', 'asset_current'))]",
+        check_company=True,
+        help="Money transferred to the bank (银行存款).",
+    )
+    prepay_code_account_id = fields.Many2one(
+        "account.account",
+        string="Payer Code Account",
+        domain="[('account_type', 'in', ('asset_cash', 'asset_current'))]",
+        check_company=True,
+        help="WeChat and Alipay codes scanned at the counter (其他货币资金).",
+    )
+    prepay_all_to_cash = fields.Boolean(
+        string="Everything to the Cash Account",
+        help="Counter methods without an account of their own are posted to the cash account.",
+    )
     prepay_liability_account_id = fields.Many2one(
         "account.account",
         string="Prepayment Liability",
@@ -84,9 +109,32 @@ class ResCompany(models.Model):
     prepay_four_eyes_limit = fields.Monetary(
         string="Four-eyes Limit",
         default=500,
-        help="Above it a second person approves adjustments, reversals and transfers.",
+        help="Above it a second person approves refunds, reversals, adjustments and transfers.",
         currency_field="currency_id",
     )
+
+    prepay_require_shift = fields.Boolean(
+        string="Counter Money Needs a Shift",
+        help="Without an open shift nothing is sold and no cash is paid out.",
+    )
+    prepay_auto_shift = fields.Boolean(
+        string="Open Shifts by Themselves",
+        help="The first sale of a cashier opens a shift, with the float left in the drawer.",
+    )
+
+    def _prepay_money_account(self, method):
+        """The account where money of a counter method stands; empty where it is not set."""
+        self.ensure_one()
+        account = {
+            "cash": self.prepay_cash_account_id,
+            "card": self.prepay_card_account_id,
+            "transfer": self.prepay_transfer_account_id,
+            "wechat_code": self.prepay_code_account_id,
+            "alipay_code": self.prepay_code_account_id,
+        }.get(method, self.prepay_cash_account_id)
+        if not account and self.prepay_all_to_cash:
+            return self.prepay_cash_account_id
+        return account
 
     def _prepay_env(self):
         """The environment in this company's language, for texts that are stored."""
@@ -135,6 +183,29 @@ class ResCompany(models.Model):
                     [*domain, ("account_type", "=", "asset_cash")], limit=1
                 )
                 done.append(company.prepay_cash_account_id.display_name)
+            bank = (
+                env["account.journal"]
+                .search(
+                    [*env["account.journal"]._check_company_domain(company), ("type", "=", "bank")],
+                    limit=1,
+                )
+                .default_account_id
+            )
+            for field in ("prepay_card_account_id", "prepay_transfer_account_id"):
+                if not company[field] and bank:
+                    company[field] = bank
+                    done.append(bank.display_name)
+            if not company.prepay_code_account_id:
+                company.prepay_code_account_id = accounts.create(
+                    {
+                        "name": company._prepay_env()._("Payer codes, not settled"),
+                        "code": accounts._search_new_account_code("101220"),
+                        "account_type": "asset_current",
+                        "reconcile": True,
+                        "company_ids": [(4, company.id)],
+                    }
+                )
+                done.append(company.prepay_code_account_id.display_name)
             if not company.prepay_journal_id:
                 company.prepay_journal_id = env["account.journal"].create(
                     {

@@ -11,6 +11,18 @@ class ResConfigSettings(models.TransientModel):
     prepay_liability_account_id = fields.Many2one(
         related="company_id.prepay_liability_account_id", readonly=False
     )
+    prepay_card_account_id = fields.Many2one(
+        related="company_id.prepay_card_account_id", readonly=False
+    )
+    prepay_transfer_account_id = fields.Many2one(
+        related="company_id.prepay_transfer_account_id", readonly=False
+    )
+    prepay_code_account_id = fields.Many2one(
+        related="company_id.prepay_code_account_id", readonly=False
+    )
+    prepay_all_to_cash = fields.Boolean(related="company_id.prepay_all_to_cash", readonly=False)
+    prepay_require_shift = fields.Boolean(related="company_id.prepay_require_shift", readonly=False)
+    prepay_auto_shift = fields.Boolean(related="company_id.prepay_auto_shift", readonly=False)
     prepay_ledger_problem = fields.Char(related="company_id.prepay_ledger_problem")
     prepay_policy_id = fields.Many2one(related="company_id.prepay_policy_id", readonly=False)
     prepay_calendar_id = fields.Many2one(related="company_id.prepay_calendar_id", readonly=False)
@@ -35,6 +47,15 @@ class ResConfigSettings(models.TransientModel):
     )
     prepay_max_topup = fields.Monetary(
         related="company_id.prepay_max_topup", readonly=False, currency_field="company_currency_id"
+    )
+    prepay_hoarding_limit = fields.Monetary(
+        related="company_id.prepay_hoarding_limit",
+        readonly=False,
+        currency_field="company_currency_id",
+    )
+    prepay_quick_amounts = fields.Char(related="company_id.prepay_quick_amounts", readonly=False)
+    prepay_codes_elsewhere = fields.Boolean(
+        related="company_id.prepay_codes_elsewhere", readonly=False
     )
     prepay_four_eyes_limit = fields.Monetary(
         related="company_id.prepay_four_eyes_limit",

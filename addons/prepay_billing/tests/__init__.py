@@ -4,10 +4,12 @@ from . import test_batch_runner
 from . import test_batch_tours
 from . import test_charging
 from . import test_counter
+from . import test_counter_search
 from . import test_ledger
 from . import test_ledger_concurrent
 from . import test_pdf_engine
 from . import test_receipt
+from . import test_room_board
 from . import test_shared_cost
 from . import test_supply
 from . import test_supply_batches

@@ -84,6 +84,29 @@ class TestWallet(BillingCase):
             )
         )
 
+    def opening(self, amount):
+        """Money taken over from a former system."""
+        return self.env["prepay.ledger.entry"]._post(
+            [
+                {
+                    "account": self.account,
+                    "kind": "opening",
+                    "amount": Decimal(amount),
+                    "key": f"test:opening:{len(self.account.entry_ids)}",
+                    "reason": "test",
+                }
+            ]
+        )
+
+    def test_state_and_approver_are_not_filled_in_by_hand(self):
+        """A client that writes what only the buttons write would approve its own request."""
+        transfer = self.transfer(10)
+        for vals in ({"state": "done"}, {"requested_id": self.second.id}, {"number": "X"}):
+            with self.assertRaises(AccessError):
+                transfer.write(vals)
+        with self.assertRaises(AccessError):
+            self.transfer(10, state="waiting")
+
     def test_checkpoint_and_later_entries(self):
         self.topup(40)
         checkpoints = self.env["prepay.wallet.checkpoint"]
@@ -185,8 +208,8 @@ class TestWallet(BillingCase):
         self.assertEqual(small.state, "done")
 
     def test_reversal_of_an_entry(self):
-        """A wrong sale: the opposite once, while its money is there."""
-        entry = self.topup(50).entry_id
+        """A wrong entry: the opposite once, while its money is there."""
+        entry = self.opening(50)
         action = entry.action_reverse()
         with Form(
             self.env["prepay.wallet.adjustment"]
@@ -203,13 +226,17 @@ class TestWallet(BillingCase):
         with self.assertRaises(UserError) as caught:
             again.action_submit()
         self.assertIn("already", str(caught.exception))
-        spent = self.topup(50).entry_id
+        spent = self.opening(50)
         self.transfer(50).action_submit()
         with self.assertRaises(UserError) as caught:
             self.adjust(-50, entry_id=spent.id).action_submit()
         self.assertIn("is left", str(caught.exception))
         with self.assertRaises(ValidationError):
             self.adjust(-49, entry_id=spent.id)
+        sold = self.topup(5).entry_id
+        with self.assertRaises(UserError) as caught:
+            self.adjust(-5, entry_id=sold.id).action_submit()
+        self.assertIn("Open its document", str(caught.exception), "a sale is reversed itself")
         moved = self.target.entry_ids[0]
         with self.assertRaises(UserError) as caught:
             self.adjust(-50, account_id=self.target.id, entry_id=moved.id).action_submit()
@@ -302,7 +329,7 @@ class TestWallet(BillingCase):
     def test_audit_passes_and_names_what_is_wrong(self):
         self.topup(50)
         self.transfer(20).action_submit()
-        entry = self.topup(5).entry_id
+        entry = self.opening(5)
         self.adjust(-5, entry_id=entry.id).action_submit()
         audit = self.env["prepay.wallet.audit"]
         found = self.env["prepay.ledger.entry"]._audit_money()

@@ -2,6 +2,7 @@ from . import res_company
 from . import res_config_settings
 from . import prepay_payment_inbox
 from . import prepay_suspense
+from . import prepay_counter
 from . import prepay_topup
 from . import prepay_account
 from . import prepay_ledger_entry

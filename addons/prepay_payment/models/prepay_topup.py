@@ -117,53 +117,6 @@ class PrepayTopup(models.Model):
         """Orders that were never paid are cancelled after a day."""
         self.search([("state", "=", "pending"), ("create_date", "<", "-1d")])._cancel_order()
 
-    def _progress(self):
-        """The way from payment to power, for the payer's page.
-
-        :return: steps with code, state (done, active, waiting or failed) and at (UTC or False);
-            the first step that is not done is the active one
-        """
-        self.ensure_one()
-        order = self.sudo()
-        steps = [("paid", order.inbox_id.received_at), ("credited", order.entry_id.at)]
-        commands, supply = order._power_commands(), order.account_id.supply
-        states = set(commands.mapped("state"))
-        if commands:
-            confirmed = states == {"confirmed"} and max(commands.mapped("confirmed_at"))
-            steps += [
-                ("command", min(commands.mapped("requested_at"))),
-                ("confirmed", confirmed),
-            ]
-        elif order.state == "done":
-            steps.append(("power", supply == "on" and order.entry_id.at))
-        else:
-            steps += [("command", False), ("confirmed", False)]
-        result, active = [], True
-        for code, at in steps:
-            state = "done" if at else "active" if active else "waiting"
-            active = active and bool(at)
-            result.append({"code": code, "state": state, "at": at})
-        if result[-1]["code"] == "power" and supply != "on":
-            result[-1]["state"] = {"off": "failed", "switching": "active"}.get(supply, "waiting")
-        if "expired" in states:
-            result[-1]["state"] = "failed"
-        elif "unproven" in states:  # written, but this meter cannot show it
-            result[-1].update(code="power", state="waiting")
-        return result
-
-    def _power_commands(self):
-        """The newest command of each meter that the money of this order switched on."""
-        self.ensure_one()
-        if self.state != "done":
-            return self.env["prepay.meter.command"]
-        decisions = self.env["prepay.supply.decision"].search(
-            [
-                ("account_id", "=", self.account_id.id),
-                ("action", "=", "close"),
-                ("decided_at", ">=", self.entry_id.at),
-            ]
-        )
-        newest = {}
-        for decision in decisions:  # newest first
-            newest.setdefault(decision.meter_id, decision.command_id)
-        return self.env["prepay.meter.command"].union(*newest.values())
+    def _money_at(self):
+        """Online money is there when its message came."""
+        return self.sudo().inbox_id.received_at if self.method == "online" else super()._money_at()

@@ -79,13 +79,13 @@ class TestAccess(PaymentCase):
             self.assertFalse(theirs.search([]))
 
     def test_online_is_no_method_of_the_counter(self):
-        wizard = self.env["prepay.sale.wizard"].with_user(self.cashier)
-        sale = wizard.create({"account_id": self.account.id, "amount": 50, "method": "online"})
-        with self.assertRaises(UserError):
-            sale.action_sell()
-        methods = wizard.fields_get(["method"])["method"]["selection"]
-        self.assertNotIn("online", dict(methods))
-        self.assertIn("cash", dict(methods))
+        counter = self.env["prepay.counter"].with_user(self.cashier)
+        with self.assertRaises(UserError) as caught:
+            counter._sell([(self.account.with_user(self.cashier), 50)], "online")
+        self.assertEqual(caught.exception.context["field"], "method")
+        methods = [method["code"] for method in counter.setup()["methods"]]
+        self.assertNotIn("online", methods)
+        self.assertIn("cash", methods)
 
     def test_screens_open_for_those_who_may(self):
         self.receive()

@@ -18,7 +18,7 @@ const BUSY = ["queued", "running"];
  * @param {() => Promise<void>} refresh
  * @param {number} milliseconds
  */
-function useRefresh(refresh, milliseconds) {
+export function useRefresh(refresh, milliseconds) {
     let timer;
     let running = false;
     onMounted(() => {
