@@ -173,8 +173,10 @@ class PrepayRoomBoard(models.AbstractModel):
             if not item.end_at and item.account_id.state == "open"
         }
         meters = meters.filtered(
-            lambda meter: meter.medium in media
-            and (meter.id not in present or present[meter.id].location_id == place)
+            lambda meter: (
+                meter.medium in media
+                and (meter.id not in present or present[meter.id].location_id == place)
+            )
         )
         sales = self.env["prepay.topup"]
         may_sales = sales.has_access("read")
