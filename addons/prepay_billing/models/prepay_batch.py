@@ -156,12 +156,15 @@ class PrepayBatch(models.Model):
             del labels["open"]
         return [(code, labels[code]) for code in KINDS if code in labels]
 
-    @api.depends("location_ids", "meter_ids", "domain", "company_id", "tiles")
+    @api.depends("location_ids", "meter_ids", "domain", "company_id", "tiles", "state")
     def _compute_tile_counts(self):
         labels = dict(
             self.env["prepay.batch.line"]._fields["grade"]._description_selection(self.env)
         )
         for batch in self:
+            if batch.state != "draft":
+                batch.tile_counts, batch.chosen_count = [], 0
+                continue
             try:
                 counts = batch._grade_counts()
             except (UserError, ValueError, SyntaxError):
