@@ -75,13 +75,12 @@
     ],
     "assets": {
         "web.assets_backend": [
+            "prepay_billing/static/src/batch/**/*",
             "prepay_billing/static/src/counter/**/*",
             "prepay_billing/static/src/receipt/**/*",
             "prepay_billing/static/src/room_board/**/*",
-            "prepay_billing/static/src/counter/*",
             "prepay_billing/static/src/opening/*",
         ],
-        "web.assets_backend": ["prepay_billing/static/src/batch/**/*"],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

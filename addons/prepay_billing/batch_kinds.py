@@ -41,6 +41,8 @@ class Kind:
     limit = ""
     undoable = False
     needs_reason = False
+    #: Lines that one transaction starts.
+    chunk = 200
     leaves_out: tuple = ()
     #: The same for undoing; ``o`` is the line that is undone.
     undo_leaves_out: tuple = ()
@@ -249,6 +251,32 @@ class Policy(Kind):
             group._mark_recorded({})
 
 
+class Open(Kind):
+    """Presets of openings are opened, each by itself."""
+
+    chunk = 20
+    leaves_out = (
+        ("opened", "s.id IS NOT NULL"),
+        (
+            "no_preset",
+            "NOT EXISTS (SELECT FROM prepay_opening_meter n JOIN prepay_opening e ON e.id = n.opening_id"
+            " WHERE n.meter_id = m.id AND e.state = 'draft')",
+        ),
+    )
+
+    def request(self, batch, lines):
+        presets = batch.env["prepay.opening"].search(
+            [("line_ids.meter_id", "in", lines.meter_id.ids), ("state", "=", "draft")]
+        )
+        for preset in presets:
+            meters = preset.line_ids.meter_id
+            mine = lines.filtered_domain([("meter_id", "in", meters.ids)])
+            if preset._open_or_note():
+                mine._mark_recorded({})
+            else:
+                mine._fail(preset.problem or "")
+
+
 KINDS = {
     kind.code: kind
     for kind in (
@@ -266,6 +294,7 @@ KINDS = {
         Parameter("time_control", "Time Control", "time_control", platform=True),
         Parameter("clock", "Set the Clock", "clock"),
         Policy("policy", "Supply Policy"),
+        Open("open", "Open the Presets"),
         Resend("resend", "Send Failed Settings Again"),
     )
 }

@@ -86,6 +86,4 @@ from . import res_users_settings
 from . import ir_websocket
 from . import prepay_room_board
 from . import res_company_batch
-from . import res_partner
-from . import res_config_settings
 from . import res_config_settings_batch

@@ -17,9 +17,11 @@ from .prepay_batch_line import GRADE, GRADES, TABLES
 
 _logger = logging.getLogger(__name__)
 
-#: Lines that one transaction starts, and those on their way at one gateway at a time: what waits can
-#: still be cancelled, and no cut runs out before its turn.
-CHUNK, WINDOW = 200, 100
+#: Lines on their way at one gateway at a time: what waits can still be cancelled, and no cut runs out
+#: before its turn.
+WINDOW = 100
+#: Lines from which on the planner of the database is told about them.
+MANY = 500
 #: Seconds for which one call of the scheduled action works, and between two looks.
 SLICE, PAUSE = 30, 0.5
 #: Seconds after which readings that did not come are asked for again: a collector may have restarted.
@@ -147,16 +149,22 @@ class PrepayBatch(models.Model):
             "time_control": self.env._("Time Control"),
             "clock": self.env._("Set the Clock"),
             "policy": self.env._("Supply Policy"),
+            "open": self.env._("Open the Presets"),
             "resend": self.env._("Send Failed Settings Again"),
         }
-        return [(code, labels[code]) for code in KINDS]
+        if "prepay.opening" not in self.env:
+            del labels["open"]
+        return [(code, labels[code]) for code in KINDS if code in labels]
 
-    @api.depends("location_ids", "meter_ids", "domain", "company_id", "tiles")
+    @api.depends("location_ids", "meter_ids", "domain", "company_id", "tiles", "state")
     def _compute_tile_counts(self):
         labels = dict(
             self.env["prepay.batch.line"]._fields["grade"]._description_selection(self.env)
         )
         for batch in self:
+            if batch.state != "draft":
+                batch.tile_counts, batch.chosen_count = [], 0
+                continue
             try:
                 counts = batch._grade_counts()
             except (UserError, ValueError, SyntaxError):
@@ -434,6 +442,8 @@ class PrepayBatch(models.Model):
             self._insert_undo()
         else:
             self._insert_chosen()
+        if self.env.cr.rowcount > MANY:
+            self.env.cr.execute("ANALYZE prepay_batch_line")
         self._judge()
         self.env["prepay.batch.line"].invalidate_model()
         self.invalidate_recordset()
@@ -694,10 +704,10 @@ class PrepayBatch(models.Model):
         self.env["prepay.tariff.change"].sudo()._begin()
         until = time.monotonic() + seconds
         while True:
-            done = 0
+            done, more = 0, False
             try:
                 with self.env.cr.savepoint():
-                    done = self._round()
+                    done, more = self._round()
             except psycopg2.errors.SerializationFailure:
                 _logger.info("batch operations gave way to another transaction; next round")
             self.env["ir.cron"]._commit_progress(done)
@@ -708,7 +718,7 @@ class PrepayBatch(models.Model):
                 self._trigger()  # wakes the next call at once, after the other jobs
                 self.env["ir.cron"]._commit_progress()
                 return
-            if not done:
+            if not more:
                 time.sleep(PAUSE)
 
     @api.model
@@ -720,21 +730,25 @@ class PrepayBatch(models.Model):
 
     @api.model
     def _round(self):
-        """One transaction: note results, start the next lines; how many lines moved."""
+        """One transaction: note results, start the next lines.
+
+        :return: (how many lines moved, whether more can be started at once)
+        """
         lines = self.env["prepay.batch.line"].sudo()
         batches = self.sudo()._running()
         for batch in batches.filtered(lambda batch: batch.state == "queued"):
             batch.write({"state": "running", "started_at": fields.Datetime.now()})
-        moved = lines._settle(batches)
+        moved, more = lines._settle(batches), False
         for batch in batches:
             started = batch._start_lines()
             moved += started
-            if started >= CHUNK:
+            if started >= KINDS[batch.kind].chunk:
+                more = True
                 continue
             batch._ask_again()
             if not batch._left():
                 batch._finish()
-        return moved
+        return moved, more
 
     def _left(self):
         self.env.flush_all()
@@ -771,7 +785,7 @@ class PrepayBatch(models.Model):
              ORDER BY n.place, l.id LIMIT %(chunk)s
                FOR UPDATE OF l
             """,
-            {"batch": self.id, "window": WINDOW, "chunk": CHUNK},
+            {"batch": self.id, "window": WINDOW, "chunk": KINDS[self.kind].chunk},
         )
         return self.env["prepay.batch.line"].browse(row[0] for row in self.env.cr.fetchall())
 
@@ -897,25 +911,22 @@ class PrepayBatch(models.Model):
             return {}
         lines = self.env["prepay.batch.line"]
         lines.flush_model()
-        running = self._origin.filtered(lambda batch: batch.state == "running")
-        outcomes = lines._outcomes(running) if running else None
-        if outcomes is None:
-            query = SQL(
-                "SELECT batch_id, state, count(*) FROM prepay_batch_line"
-                " WHERE batch_id = ANY(%s) GROUP BY 1, 2",
-                ids,
-            )
-        else:
-            query = SQL(
-                "SELECT l.batch_id, COALESCE(v.state, l.state), count(*) FROM prepay_batch_line l"
-                " LEFT JOIN (%s) v ON v.id = l.id WHERE l.batch_id = ANY(%s) GROUP BY 1, 2",
-                outcomes,
-                ids,
-            )
-        self.env.cr.execute(query)
+        self.env.cr.execute(
+            "SELECT batch_id, state, count(*) FROM prepay_batch_line WHERE batch_id = ANY(%s) GROUP BY 1, 2",
+            [ids],
+        )
         found = {}
         for batch, state, count in self.env.cr.fetchall():
             found.setdefault(batch, {})[state] = count
+        running = self._origin.filtered(lambda batch: batch.state == "running")
+        outcomes = lines._outcomes(running) if running else None
+        if outcomes is not None:
+            self.env.cr.execute(
+                SQL("SELECT v.batch_id, v.state, count(*) FROM (%s) v GROUP BY 1, 2", outcomes)
+            )
+            for batch, state, count in self.env.cr.fetchall():
+                found[batch][state] = found[batch].get(state, 0) + count
+                found[batch]["sent"] -= count
         return found
 
     # helpers

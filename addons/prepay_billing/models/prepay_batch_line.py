@@ -31,18 +31,20 @@ TABLES = """
 """
 #: Seconds after which a line that got no answer is given up; its wish stands on.
 PATIENCE = {"reading": 600, "command": 1800, "parameter": 1800, "resend": 1800}
-#: What became of the lines that are on their way: (id, state, result, detail); others are not in it.
+#: What became of the lines that are on their way: (id, batch_id, state, result, detail); others are not in it.
 _OUTCOMES = {
     "command": """
-        SELECT l.id, CASE WHEN c.state IN ('confirmed', 'unproven') THEN 'done' ELSE 'failed' END AS state,
+        SELECT l.id, l.batch_id,
+               CASE WHEN c.state IN ('confirmed', 'unproven') THEN 'done' ELSE 'failed' END AS state,
                CASE WHEN c.state IN ('queued', 'sent') THEN 'timeout' ELSE c.state END AS result, c.detail
           FROM prepay_batch_line l JOIN prepay_meter_command c ON c.id = l.command_id
          WHERE l.batch_id = ANY(%(batches)s) AND l.state = 'sent'
            AND (c.state NOT IN ('queued', 'sent') OR l.sent_at < %(since)s)
     """,
     "parameter": """
-        SELECT l.id, CASE WHEN p.epoch = l.parameter_epoch AND p.state IN ('synced', 'unproven', 'platform')
-                          THEN 'done' ELSE 'failed' END AS state,
+        SELECT l.id, l.batch_id,
+               CASE WHEN p.epoch = l.parameter_epoch AND p.state IN ('synced', 'unproven', 'platform')
+                    THEN 'done' ELSE 'failed' END AS state,
                CASE WHEN p.epoch <> l.parameter_epoch THEN 'superseded'
                     WHEN p.state = 'synced' THEN 'confirmed' WHEN p.state = 'failed' THEN 'differs'
                     WHEN p.state IN ('queued', 'sent') THEN 'timeout' ELSE p.state END AS result, p.detail
@@ -51,7 +53,7 @@ _OUTCOMES = {
            AND (p.state NOT IN ('queued', 'sent') OR p.epoch <> l.parameter_epoch OR l.sent_at < %(since)s)
     """,
     "reading": """
-        SELECT l.id, CASE WHEN st.last_read_at >= l.sent_at THEN 'done' ELSE 'failed' END AS state,
+        SELECT l.id, l.batch_id, CASE WHEN st.last_read_at >= l.sent_at THEN 'done' ELSE 'failed' END AS state,
                CASE WHEN st.last_read_at >= l.sent_at THEN 'confirmed'
                     WHEN st.missed_polls > l.mark THEN 'no_answer' ELSE 'timeout' END AS result,
                CASE WHEN st.last_read_at >= l.sent_at
@@ -64,7 +66,7 @@ _OUTCOMES = {
            AND (st.last_read_at >= l.sent_at OR st.missed_polls > l.mark OR l.sent_at < %(since)s)
     """,
     "resend": """
-        SELECT l.id, CASE WHEN q.open OR q.bad THEN 'failed' ELSE 'done' END AS state,
+        SELECT l.id, l.batch_id, CASE WHEN q.open OR q.bad THEN 'failed' ELSE 'done' END AS state,
                CASE WHEN q.open THEN 'timeout' WHEN q.bad THEN 'refused' ELSE 'confirmed' END AS result,
                q.detail
           FROM prepay_batch_line l
@@ -143,6 +145,8 @@ class PrepayBatchLine(models.Model):
             ("medium", "Of the other kind (electricity or water)"),
             ("protected", "Guaranteed supply"),
             ("not_opened", "Not opened: no account"),
+            ("opened", "Opened already"),
+            ("no_preset", "No opening is preset"),
             ("same", "Is so already"),
             ("nothing_failed", "No setting has failed"),
             ("newer", "Changed again since"),
@@ -335,7 +339,7 @@ class PrepayBatchLine(models.Model):
 
     @api.model
     def _outcomes(self, batches):
-        """SQL of what became of the lines on their way: (id, state, result, detail)."""
+        """SQL of what became of the lines on their way: (id, batch_id, state, result, detail)."""
         now = fields.Datetime.now()
         parts = []
         for follow, group in batches.grouped(lambda batch: KINDS[batch.kind].follow).items():

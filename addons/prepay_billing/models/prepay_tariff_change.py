@@ -176,9 +176,7 @@ class PrepayTariffChange(models.Model):
             versions.update(missing.sudo()._engine_versions())
         for key in set(keys.values()):
             versions[key] = _timeline(key, versions)
-        return [
-            row._replace(tariff_id=keys[row.id]) if row.id in keys else row for row in picked
-        ]
+        return [row._replace(tariff_id=keys[row.id]) if row.id in keys else row for row in picked]
 
 
 def _timeline(key, versions):

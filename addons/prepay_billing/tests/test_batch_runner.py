@@ -10,6 +10,7 @@ from odoo.tests import tagged
 from odoo.addons.prepay_billing.batch_kinds import KINDS
 from odoo.addons.prepay_billing.models import prepay_batch
 
+from .common_opening import OpeningCase
 from .test_batch import BatchCase
 
 
@@ -335,3 +336,38 @@ class TestBatchAfterwards(RunnerCase):
         batch = self.launch("read")
         with self.assertRaisesRegex(UserError, "cannot be undone"):
             batch.action_undo()
+
+
+@tagged("post_install", "-at_install")
+class TestBatchOpen(OpeningCase):
+    def test_presets_are_opened_one_by_one(self):
+        good = self.preset(amount=100)
+        self.line(good, self.power).write({"overload_w": 2500})
+        bad_room = self._room("C-102")
+        bad_meter = self._meter("P-2", "000000000102", location_id=bad_room.id)
+        self.newest(bad_meter, 5)
+        bad = self.preset(location_id=bad_room.id, tenant_name=False, tenant_phone=False)
+        batch = self.env["prepay.batch"].with_user(self.staff).create({"kind": "open"})
+        batch.action_preview()
+        self.assertEqual(
+            {line.meter_id.number: line.skip for line in batch.line_ids},
+            {"M-1": "opened", "M-2": "no_preset", "P-1": False, "P-2": False, "W-1": False},
+        )
+        batch.action_confirm()
+        with patch.object(
+            type(self.env["ir.cron"]), "_commit_progress", lambda *_args, **_vals: 60
+        ):
+            self.env["prepay.batch"]._cron_run(seconds=0)
+        self.env.invalidate_all()
+        self.assertEqual((good.state, bad.state), ("done", "draft"))
+        self.assertEqual(good.opened_by_id, self.staff)
+        self.assertEqual(
+            {
+                line.meter_id.number: (line.state, line.result)
+                for line in batch.line_ids.filtered(lambda line: line.state != "skipped")
+            },
+            {"P-1": ("done", "recorded"), "P-2": ("failed", "error"), "W-1": ("done", "recorded")},
+        )
+        failed = batch.line_ids.filtered(lambda line: line.state == "failed")
+        self.assertIn("tenant", failed.detail)
+        self.assertEqual(batch.state, "done")

@@ -175,7 +175,18 @@ class TestLayout(ReceiptCommon):
     def test_every_field_of_the_list_prints(self):
         values = {
             key: f"<{key}>"
-            for key in ["order_number", "operation", "station", "line", "payer", "cut_register_before", "cut_register", "external_number", "sale_address", "service_phone"]
+            for key in [
+                "order_number",
+                "operation",
+                "station",
+                "line",
+                "payer",
+                "cut_register_before",
+                "cut_register",
+                "external_number",
+                "sale_address",
+                "service_phone",
+            ]
         }
         money = {"make_up": "1.11", "cut_amount": "2.22", "last_remaining": "3.33"}
         layout = self._layout("full")
@@ -201,7 +212,15 @@ class TestLayout(ReceiptCommon):
         )
         (page,) = self._pages(layout)
         text = self._text(page)
-        for part in ["收款凭证", "二号售电窗口", "谢谢惠顾", "请妥善保管", "400-800", "一楼大厅", "物业公司"]:
+        for part in [
+            "收款凭证",
+            "二号售电窗口",
+            "谢谢惠顾",
+            "请妥善保管",
+            "400-800",
+            "一楼大厅",
+            "物业公司",
+        ]:
             self.assertIn(part, text)
         for part in ("TAX-1", "PHONE-1", "STREET-1"):
             self.assertIn(part, text)

@@ -26,8 +26,12 @@ registry.category("web_tour.tours").add("prepay_batch", {
         },
         {
             content: "switch off",
-            trigger: "div[name='kind'] select, div[name='kind'] input",
-            run: "select \"off\"",
+            trigger: "div[name='kind'] input",
+            run: "click",
+        },
+        {
+            trigger: ".o_select_menu_item:contains('强制停电'), .o_select_menu_item:contains('Force Off')",
+            run: "click",
         },
         {
             content: "why",
