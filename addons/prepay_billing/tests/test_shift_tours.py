@@ -5,6 +5,12 @@ from .common import BillingCase
 
 @tagged("post_install", "-at_install")
 class TestShiftTours(BillingCase, HttpCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.env["res.lang"]._activate_lang("zh_CN")
+        cls.cashier.lang = "zh_CN"
+
     def test_shift(self):
         """Open the shift, reverse a wrong sale, count and hand in, in Chinese."""
         self.start_tour("/odoo/prepay-my-shift", "prepay_shift_open", login=self.cashier.login)
