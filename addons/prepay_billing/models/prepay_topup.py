@@ -101,7 +101,7 @@ class PrepayTopup(models.Model):
     # receipt
 
     def _receipt_kind(self):
-        return "reversal" if self.state == "reversed" else "topup"
+        return "topup"
 
     def _receipt_values(self):
         methods = dict(self._fields["method"]._description_selection(self.env))
