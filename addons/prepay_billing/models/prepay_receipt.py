@@ -137,7 +137,9 @@ class PrepayReceipt(models.Model):
         return receipts
 
     def write(self, vals):
-        raise UserError(self.env._("A receipt never changes. Reverse its document instead."))
+        if self and vals:
+            raise UserError(self.env._("A receipt never changes. Reverse its document instead."))
+        return super().write(vals)
 
     @api.ondelete(at_uninstall=False)
     def _unlink_never(self):
@@ -154,7 +156,7 @@ class PrepayReceipt(models.Model):
         self.env.cr.postcommit.data.pop("prepay_receipt", None)
         try:
             with self.env.registry.cursor() as cr:
-                cr.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                cr.execute("SET LOCAL lock_timeout = %s", [LOCK_TIMEOUT])
                 api.Environment(cr, self.env.uid, {})["prepay.receipt"]._number_pending()
         except (psycopg2.Error, psycopg2.pool.PoolError) as error:
             _logger.warning("Receipts are numbered later: %s", error)
