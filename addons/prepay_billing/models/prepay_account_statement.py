@@ -119,6 +119,7 @@ class PrepayAccountStatement(models.Model):
             "WHERE account_id = %(account)s AND state = 'open' AND day BETWEEN %(first)s AND %(last)s",
             params,
         )
+        (not_posted,) = cr.fetchone()
         return {
             "first": first,
             "last": last,
@@ -129,7 +130,7 @@ class PrepayAccountStatement(models.Model):
             "charged": -charged,
             "moves": moves,
             "meters": self._statement_meters(charges, spans),
-            "open": Decimal(cr.fetchone()[0]),
+            "open": Decimal(not_posted),
         }
 
     def _statement_months(self, count=12):

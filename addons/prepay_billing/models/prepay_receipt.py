@@ -137,7 +137,9 @@ class PrepayReceipt(models.Model):
         return receipts
 
     def write(self, vals):
-        raise UserError(self.env._("A receipt never changes. Reverse its document instead."))
+        if self and vals:
+            raise UserError(self.env._("A receipt never changes. Reverse its document instead."))
+        return super().write(vals)
 
     @api.ondelete(at_uninstall=False)
     def _unlink_never(self):
@@ -154,7 +156,7 @@ class PrepayReceipt(models.Model):
         self.env.cr.postcommit.data.pop("prepay_receipt", None)
         try:
             with self.env.registry.cursor() as cr:
-                cr.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                cr.execute("SET LOCAL lock_timeout = %s", [LOCK_TIMEOUT])
                 api.Environment(cr, self.env.uid, {})["prepay.receipt"]._number_pending()
         except (psycopg2.Error, psycopg2.pool.PoolError) as error:
             _logger.warning("Receipts are numbered later: %s", error)
@@ -241,25 +243,20 @@ class PrepayReceipt(models.Model):
             )
         }
         todo = [key for key in keys if key not in found]
-        made = self.create([self._prepare(keys[key], found) for key in todo])
+        made = self.create([self._prepare(keys[key]) for key in todo])
         found.update(zip(todo, made))
         return self.browse([found[key].id for key in keys])
 
     @api.model
-    def _prepare(self, document, found):
+    def _prepare(self, document):
         account = document._receipt_account()
         company = account.company_id or document.company_id
         lang = account.partner_id.lang or self.env.lang or "en_US"
         values = document.with_context(lang=lang)._receipt_values()
         issued_at = fields.Datetime.to_datetime(values["date"])
         local = issued_at.replace(tzinfo=timezone.utc).astimezone(account.location_id._zone())
-        kind = document._receipt_kind()
-        reversed_receipt = self.browse()
-        if kind == "reversal":
-            originals = [item for (res_id, _kind), item in found.items() if res_id == document.id]
-            reversed_receipt = originals[0] if originals else reversed_receipt
         return {
-            "kind": kind,
+            "kind": document._receipt_kind(),
             "year": local.year,
             "res_model": document._name,
             "res_id": document.id,
@@ -272,7 +269,7 @@ class PrepayReceipt(models.Model):
             "amount": float(values["amount"] or 0),
             "issued_at": issued_at,
             "user_id": self.env.uid,
-            "reversed_id": reversed_receipt.id,
+            "reversed_id": document._receipt_reversed().id,
             "lang": lang,
             "snapshot": values,
         }

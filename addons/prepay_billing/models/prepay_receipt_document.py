@@ -87,6 +87,10 @@ class PrepayReceiptDocument(models.AbstractModel):
     def _receipt_account(self):
         return self.account_id
 
+    def _receipt_reversed(self):
+        """The receipt that a reversal undoes; its number is printed, also when it comes later."""
+        return self.env["prepay.receipt"]
+
     def _receipt_values(self):
         """What the paper says, in the language of the context; kept with the receipt.
 

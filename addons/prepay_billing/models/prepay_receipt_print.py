@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 
@@ -20,4 +20,10 @@ class PrepayReceiptPrint(models.Model):
     )
 
     def write(self, vals):
+        if self and vals:
+            raise UserError(self.env._("The log of prints never changes."))
+        return super().write(vals)
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_never(self):
         raise UserError(self.env._("The log of prints never changes."))

@@ -126,7 +126,9 @@ class PrepayStatementReport(models.AbstractModel):
                 {
                     "at": local(move["at"]),
                     "kind": entry_kinds[move["kind"]],
-                    "bucket": buckets[move["bucket"]] if move["bucket"] == "granted" else "",
+                    "bucket": buckets["granted"]
+                    if move["bucket"] == "granted" and move["kind"] not in ("grant", "expiry")
+                    else "",
                     "reason": move["reason"],
                     "amount": money(move["amount"]),
                 }

@@ -20,15 +20,15 @@ class TestStatement(ChargingCase):
         super().setUpClass()
         tariff = cls.tariff_of(
             cls,
-            price_ids=[(0, 0, {"limit": 50, "flat": 0.5}), (0, 0, {"flat": 0.8})],
+            price_ids=[(0, 0, {"upto": 50, "flat": 0.5}), (0, 0, {"upto": 0, "flat": 0.8})],
             tier_period="month",
         )
-        cls.supply_of = cls.supply(cls, tariff)
+        cls.supply_of = cls.supply(cls, tariff, opening_register=100.0)
         cls.account = cls.supply_of.account_id
 
     def use(self):
         """40 kWh on Monday, 40 on Tuesday, 20 in October."""
-        self.feed(self.supply_of, (24, 140), (48, 180), (24 * 24 + 24, 190), (26 * 24, 200))
+        self.feed(self.supply_of, (24, 140), (48, 180), (24 * 24, 190), (26 * 24, 200))
         self.env["prepay.account.meter"]._rate_new_readings(now=self.at(27 * 24))
         self.env["prepay.charge"]._post_due(everything=True, now=self.at(27 * 24))
 

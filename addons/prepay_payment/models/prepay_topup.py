@@ -108,6 +108,13 @@ class PrepayTopup(models.Model):
         waiting.state = "draft"
         return super()._credit()
 
+    def _receipt_values(self):
+        """The channel's number of the payment (外部流水号) is on the paper."""
+        return {
+            **super()._receipt_values(),
+            "external_number": self.inbox_id.transaction_id or None,
+        }
+
     def _cancel_order(self):
         """Nobody waits for the payment any more; a late one is credited all the same."""
         self.filtered(lambda topup: topup.state == "pending").state = "cancelled"

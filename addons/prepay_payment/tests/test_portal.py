@@ -2,11 +2,9 @@ import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from html import unescape
-from io import BytesIO
 
 from odoo.tests import HttpCase, JsonRpcException, tagged
 from odoo.tools import mute_logger
-from pypdf import PdfReader
 
 from .common import PaymentCase
 
@@ -239,9 +237,8 @@ class TestPortal(PaymentCase, HttpCase):
         self.assertIn(len(links), (2, 3))
         response = self.page(links[0])
         self.assertEqual(response.headers["Content-Type"], "application/pdf")
-        text = "".join(PdfReader(BytesIO(response.content)).pages[0].extract_text().split())
-        self.assertIn(self.account.number, text)
-        self.assertIn("50.00", text)
+        self.assertIn(self.account.number, response.text)  # tests render HTML
+        self.assertIn("50.00", response.text)
         for month in ("1999-01", "2999-01", "nonsense"):
             path = f"/my/prepaid/{self.account.id}/statement/{month}"
             self.assertEqual(self.page(path).status_code, 404)
