@@ -61,3 +61,12 @@ class TestTours(CounterCase, HttpCase):
         self.start_tour("/odoo/prepay-shifts", "prepay_shift_receive", login=self.accountant.login)
         shift.invalidate_recordset()
         self.assertEqual((shift.state, shift.confirmed_by_id), ("confirmed", self.accountant))
+
+    def test_counter_reverse(self):
+        """A wrong sale is taken back from the list of the last sales at the counter."""
+        topup = self.env["prepay.topup"].create(
+            {"account_id": self.account.id, "amount": 70, "cashier_id": self.cashier.id}
+        )
+        topup._credit()
+        self.start_tour("/odoo/prepay-accounts", "prepay_counter_reverse", login=self.cashier.login)
+        self.assertEqual((topup.state, topup.reversal_id.reason), ("reversed", "房间选错"))
