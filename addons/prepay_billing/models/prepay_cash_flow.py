@@ -55,7 +55,7 @@ class PrepayCashFlow(models.Model):
     account_id = fields.Many2one("prepay.account", readonly=True)
     partner_id = fields.Many2one("res.partner", string="Tenant", readonly=True)
     location_id = fields.Many2one("prepay.location", string="Room", readonly=True)
-    building_id = fields.Many2one("prepay.location", string="Building", readonly=True)
+    building_id = fields.Many2one("prepay.location", readonly=True)
     company_id = fields.Many2one("res.company", readonly=True)
     currency_id = fields.Many2one(related="company_id.currency_id")
     note = fields.Char(readonly=True)

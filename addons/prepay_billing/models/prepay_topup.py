@@ -135,6 +135,10 @@ class PrepayTopup(models.Model):
 
     # reversal
 
+    def _came_by_channel(self):
+        """The money stands with a payment channel: no drawer can give it back."""
+        return not self._is_counter()
+
     def action_reverse(self):
         """Refuse at once what cannot be reversed, else ask for the reason."""
         self.ensure_one()
@@ -144,6 +148,7 @@ class PrepayTopup(models.Model):
             "name": self.env._("Reverse Sale"),
             "res_model": "prepay.wallet.operation",
             "view_mode": "form",
+            "views": [[False, "form"]],  # the counter calls this without a button
             "target": "new",
             "context": {
                 "default_operation": "reverse",
@@ -211,7 +216,7 @@ class PrepayTopup(models.Model):
             raise UserError(
                 self.env._("Sale %s is not credited, so there is nothing to reverse.", name)
             )
-        if not topup._is_counter():
+        if topup._came_by_channel():
             raise UserError(
                 self.env._(
                     "Sale %s was paid online and is not reversed. Refund the money instead.", name

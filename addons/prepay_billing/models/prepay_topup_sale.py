@@ -58,6 +58,9 @@ class PrepayTopup(models.Model):
             )
         return super(PrepayTopup, self - captured)._enter_shift()
 
+    def _came_by_channel(self):
+        return self.capture_state == "captured" or super()._came_by_channel()
+
     def _money_at(self):
         """When the payment was there, for the tracker."""
         self.ensure_one()

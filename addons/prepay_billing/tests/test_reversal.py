@@ -152,6 +152,14 @@ class TestReversal(BillingCase):
             again.with_user(self.accountant).action_approve()
         self.assertIn("used already", str(caught.exception))
 
+    def test_money_of_a_channel_is_refunded(self):
+        by_code = self.sell(30, method="wechat_code")
+        by_code.capture_state = "captured"
+        self.assertIn("Refund the money", self.refused(by_code))
+        by_code.capture_state = False  # charged by another device: the cashier gives it back there
+        by_code.with_user(self.cashier)._reverse("wrong room")
+        self.assertEqual(by_code.state, "reversed")
+
     def test_invoice_blocks(self):
         topup = self.sell(30)
         self.patch(type(topup), "_has_invoice", lambda topup: True)

@@ -40,3 +40,33 @@ class TestTours(CounterCase, HttpCase):
         topups = self.env["prepay.topup"].search([("location_id", "=", self.room.id)])
         self.assertEqual(sorted(topups.mapped("amount")), [20, 30])
         self.assertEqual(len(set(topups.mapped("sale_key"))), 1)
+
+    def test_shift(self):
+        """Open the shift, reverse a wrong sale, count and hand in, in Chinese."""
+        self.start_tour("/odoo/prepay-my-shift", "prepay_shift_open", login=self.cashier.login)
+        shift = self.env["prepay.shift"].search([("user_id", "=", self.cashier.id)])
+        self.assertEqual((shift.state, shift.opening_float), ("open", 200))
+        topup = self.env["prepay.topup"].create(
+            {"account_id": self.account.id, "amount": 500, "cashier_id": self.cashier.id}
+        )
+        topup._credit()
+        self.start_tour(
+            f"/odoo/prepay-topups/{topup.id}", "prepay_reverse_sale", login=self.cashier.login
+        )
+        self.assertEqual(topup.state, "reversed")
+        self.start_tour("/odoo/prepay-my-shift", "prepay_shift_hand_in", login=self.cashier.login)
+        shift.invalidate_recordset()
+        self.assertEqual((shift.state, shift.counted_cash, shift.difference), ("closed", 200, 0))
+        self.accountant.lang = "zh_CN"
+        self.start_tour("/odoo/prepay-shifts", "prepay_shift_receive", login=self.accountant.login)
+        shift.invalidate_recordset()
+        self.assertEqual((shift.state, shift.confirmed_by_id), ("confirmed", self.accountant))
+
+    def test_counter_reverse(self):
+        """A wrong sale is taken back from the list of the last sales at the counter."""
+        topup = self.env["prepay.topup"].create(
+            {"account_id": self.account.id, "amount": 70, "cashier_id": self.cashier.id}
+        )
+        topup._credit()
+        self.start_tour("/odoo/prepay-accounts", "prepay_counter_reverse", login=self.cashier.login)
+        self.assertEqual((topup.state, topup.reversal_id.reason), ("reversed", "房间选错"))

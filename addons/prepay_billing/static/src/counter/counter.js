@@ -526,6 +526,12 @@ export class CounterScreen extends Component {
         this.focus("result");
     }
 
+    /** Ask why a wrong sale is taken back; rules that forbid it say so at once. */
+    async reverse(sale) {
+        const action = await this.orm.call("prepay.topup", "action_reverse", [[sale.id]]);
+        await this.action.doAction(action, { onClose: () => this.refresh(true) });
+    }
+
     stepLabel(code) {
         return {
             paid: _t("Paid"),

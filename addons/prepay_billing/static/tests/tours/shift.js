@@ -102,3 +102,33 @@ tours.add("prepay_shift_receive", {
         },
     ],
 });
+
+tours.add("prepay_counter_reverse", {
+    steps: () => [
+        {
+            trigger: ".o_data_row:contains('B-101') .o_data_cell",
+            run: "click",
+        },
+        {
+            trigger: "button[name='action_sell']",
+            run: "click",
+        },
+        {
+            content: "the wrong sale is the last one",
+            trigger: ".o_prepay_counter_recent tr:contains('70.00') .o_prepay_counter_reverse",
+            run: "click",
+        },
+        {
+            trigger: ".modal div[name='reason'] input",
+            run: "edit 房间选错",
+        },
+        {
+            trigger: ".modal button[name='action_confirm']",
+            run: "click",
+        },
+        {
+            content: "the sale is struck out",
+            trigger: ".o_prepay_counter_recent tr.text-decoration-line-through:contains('70.00')",
+        },
+    ],
+});
