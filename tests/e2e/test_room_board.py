@@ -14,7 +14,8 @@ from tests.support.stack import User, free_port, wait_for
 CHANNEL = "prepay_room_board"
 #: What is written, and what is heard of it: kind and the column with its id.
 CHANGES = [
-    ("UPDATE prepay_meter_state SET relay_reported = 'open', online = NOT online WHERE id = %(state)s", "s"),
+    ("UPDATE prepay_meter_state SET online = online IS NOT TRUE WHERE id = %(state)s", "s"),
+    ("UPDATE prepay_meter_state SET relay_reported = 'open' WHERE id = %(state)s", "s"),
     ("UPDATE prepay_meter SET is_protected = is_protected IS NOT TRUE WHERE id = %(meter)s", "m"),
     (
         "INSERT INTO prepay_meter_command (meter_id, target, epoch, cause, reason, state, requested_at) "
@@ -120,7 +121,9 @@ def test_a_board_hears_it(site):
         until = time.monotonic() + 30
         while True:  # the first change may come before the server listens
             assert time.monotonic() < until, "nothing was heard"
-            site.write("UPDATE prepay_meter_state SET online = NOT online WHERE id = %(state)s")
+            site.write(
+                "UPDATE prepay_meter_state SET online = online IS NOT TRUE WHERE id = %(state)s"
+            )
             try:
                 socket.settimeout(3)
                 messages = [row["message"] for row in json.loads(socket.recv())]
