@@ -65,6 +65,7 @@
             "prepay_billing/static/src/receipt/**/*",
             "prepay_billing/static/src/room_board/**/*",
         ],
+        "web.assets_unit_tests": ["prepay_billing/static/tests/**/*.test.js"],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,
