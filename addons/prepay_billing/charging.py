@@ -267,7 +267,4 @@ def as_array(values):
 
     Only for numbers, moments and code words: nothing that needs quoting.
     """
-    texts = [*map(str, values)]
-    if "None" in texts:
-        texts = ["NULL" if text == "None" else text for text in texts]
-    return "{" + ",".join(texts) + "}"
+    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"

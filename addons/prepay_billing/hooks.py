@@ -7,6 +7,9 @@ def uninstall_hook(env):
     env.cr.execute("UPDATE prepay_location SET calendar_id = NULL")
     delete_rows(
         env,
+        "prepay_batch_line",
+        "prepay_tariff_change",
+        "prepay_batch",
         "prepay_supply_decision",
         "prepay_allowance_grant",
         "prepay_allowance",

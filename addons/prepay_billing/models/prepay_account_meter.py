@@ -1,3 +1,4 @@
+from collections import namedtuple
 from datetime import timedelta, timezone
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 from operator import itemgetter
@@ -21,6 +22,13 @@ ROWS = 2000
 #: Sums are exact or refused.
 EXACT = Context(prec=60, traps=[InvalidOperation, Inexact])
 
+# The next assignments in the order of their ids: what a batch looks at does not grow with the fleet.
+_SPAN = """
+SELECT max(x.id), count(*)
+  FROM (SELECT s.id FROM prepay_account_meter s
+         WHERE s.id > %(after)s AND (%(ids)s::int[] IS NULL OR s.id = ANY(%(ids)s::int[]))
+         ORDER BY s.id LIMIT %(limit)s) x
+"""
 _PICK = """
 SELECT s.id, s.meter_id, m.medium, m.profile_id, s.tariff_id, a.location_id, l.tz, s.rate_source,
        GREATEST(s.heads, 1) AS heads, s.start_at, s.end_at, s.rated_at, COALESCE(s.rated_value, 0) AS rated_value,
@@ -28,14 +36,16 @@ SELECT s.id, s.meter_id, m.medium, m.profile_id, s.tariff_id, a.location_id, l.t
        s.fees_until, s.provisional_until, s.problem,
        COALESCE(st.last_read_at > COALESCE(s.rated_at, s.start_at - interval '1 microsecond')
                 AND (s.rated_at < s.end_at) IS NOT FALSE, false) AS has_rows,
-       o.prepay_charge_estimates AS estimates
+       o.prepay_charge_estimates AS estimates, o.prepay_posting = 'run' AS at_once,
+       s.account_id, s.company_id, m.number, COALESCE(s.residue, 0)::text AS residue,
+       GREATEST(s.closed_day + 1, o.fiscalyear_lock_date + 1, o.hard_lock_date + 1) AS open_from
   FROM prepay_account_meter s
   JOIN prepay_account a ON a.id = s.account_id
   JOIN prepay_location l ON l.id = a.location_id
   JOIN prepay_meter m ON m.id = s.meter_id
   JOIN prepay_meter_state st ON st.id = m.state_id
   JOIN res_company o ON o.id = s.company_id
- WHERE s.id > %(after)s
+ WHERE s.id > %(after)s AND s.id <= %(last)s
    AND (%(ids)s::int[] IS NULL OR s.id = ANY(%(ids)s::int[]))
    AND ((st.last_read_at > COALESCE(s.rated_at, s.start_at - interval '1 microsecond')
          AND (s.rated_at < s.end_at) IS NOT FALSE)
@@ -48,7 +58,7 @@ SELECT s.id, s.meter_id, m.medium, m.profile_id, s.tariff_id, a.location_id, l.t
              WHERE e.meter_id = s.meter_id AND e.state = 'current' AND e.end_at > s.rated_at
                AND (s.provisional_until IS NULL OR e.end_at > s.provisional_until)
                AND (s.end_at IS NULL OR e.end_at <= s.end_at))))
- ORDER BY s.id LIMIT %(limit)s
+ ORDER BY s.id
    FOR NO KEY UPDATE OF s SKIP LOCKED
 """
 _READINGS = """
@@ -89,11 +99,21 @@ _CURSORS = """
 UPDATE prepay_account_meter s
    SET rated_at = v.at, rated_value = v.value, tier_period = v.period, tier_used = v.used,
        fees_until = v.fees, provisional_until = v.provisional,
+       residue = COALESCE(v.residue, s.residue), closed_day = GREATEST(s.closed_day, v.closed),
        problem = (%(problems)s::varchar[])[v.number]
   FROM unnest(%(ids)s::int[], %(at)s::timestamp[], %(value)s::bigint[], %(period)s::varchar[],
-              %(used)s::bigint[], %(fees)s::timestamp[], %(provisional)s::timestamp[], %(number)s::int[])
-       AS v(id, at, value, period, used, fees, provisional, number)
+              %(used)s::bigint[], %(fees)s::timestamp[], %(provisional)s::timestamp[],
+              %(residue)s::numeric[], %(closed)s::date[], %(number)s::int[])
+       AS v(id, at, value, period, used, fees, provisional, residue, closed, number)
  WHERE s.id = v.id
+"""
+# Charges that nobody can post by hand: open ones, or a reading of the meter waits for a person.
+_NOT_AT_ONCE = """
+SELECT supply_id FROM prepay_charge WHERE state = 'open' AND supply_id = ANY(%(ids)s)
+ UNION
+SELECT s.id FROM prepay_reading_hold h
+  JOIN prepay_account_meter s ON s.meter_id = h.meter_id
+ WHERE h.state = 'held' AND s.id = ANY(%(ids)s)
 """
 
 
@@ -221,70 +241,152 @@ class PrepayAccountMeter(models.Model):
         return self.browse(dict.fromkeys(touched))
 
     @api.model
-    @without_collection()
     def _rate_batch(self, after, limit=BATCH, now=None):
-        """Turn what is new of the next assignments into open charges, exactly once.
+        """Rate what is new of the next assignments, see ``_charge_batch``.
+
+        :return: (ids of the assignments, id to go on after or None when that was the last batch)
+        """
+        ids, after, _posted, _entries = self._charge_batch(after, limit, now)
+        return ids, after
+
+    @api.model
+    @without_collection()
+    def _charge_batch(self, after, limit=BATCH, now=None):
+        """Turn what is new of the next assignments into charges, exactly once.
 
         New readings are fetched, rated by the engine and written back, each by one statement. The
         charges and how far they reach are written together, and the rows are locked: a run that
-        stops anywhere, is repeated or meets another one changes nothing twice.
+        stops anywhere, is repeated or meets another one changes nothing twice. Charges are open until
+        they are posted; where the company posts with each run, and nothing of before waits, that is at
+        once.
 
         :param after: id behind which the batch begins
-        :return: (ids of the assignments, id to go on after or None when that was the last batch)
+        :param limit: assignments that the batch looks at
+        :return: (ids of the assignments rated, id to go on after or None when that was the last batch,
+            number of assignments posted, number of wallet entries)
         """
         self.env.flush_all()
         now = now or fields.Datetime.now()
+        changes = self.env["prepay.tariff.change"].sudo()
+        changes._begin(now)
+        span = {"after": after, "ids": self.ids or None, "limit": limit}
+        self.env.cr.execute(_SPAN, span)
+        last, count = self.env.cr.fetchone()
+        if not count:
+            return [], None, 0, 0
+        following = last if count == limit else None
         versions = self._tariff_versions()
         with_fees = {key for key, items in versions.items() if has_fees(items)}
         self.env.cr.execute(
             _PICK,
             {
-                "after": after,
-                "ids": self.ids or None,
+                **span,
+                "last": last,
                 "fee_tariffs": list(with_fees),
                 "now": now,
                 "tick": timedelta(microseconds=1),
-                "limit": limit,
             },
         )
-        names = [column.name for column in self.env.cr.description]
-        picked = [dict(zip(names, row)) for row in self.env.cr.fetchall()]
+        row_type = namedtuple("Row", [column.name for column in self.env.cr.description])
+        picked = [*map(row_type._make, self.env.cr.fetchall())]
         if not picked:
-            return [], None
+            return [], following, 0, 0
+        picked = changes._split(picked, versions)
+        with_fees = {key for key, items in versions.items() if has_fees(items)}
         rows = self._fetch_rows(picked)
         series = self._series(picked, versions)
         estimates = self._fetch_estimates(picked)
-        full = None
         with localcontext(EXACT):
             for row, item in zip(picked, series):
                 new = rows.get(item.id, ())
                 item.rate_rows(new)
                 if item.id in estimates:
                     item.estimate(*estimates[item.id])
-                if len(new) >= ROWS and not item.problem and full is None:
-                    full = item.id
-                if row["tariff_id"] in with_fees:
-                    until = min(now, row["end_at"] or now)
-                    since = row["fees_until"] or row["start_at"]
+                if len(new) >= ROWS and not item.problem:
+                    following = min(following or last, item.id - 1)  # it has more: again from there
+                if row.tariff_id in with_fees:
+                    until = min(now, row.end_at or now)
+                    since = row.fees_until or row.start_at
                     if until > since:
                         item.charge_fees(since, until)
-            sums = {}
-            for item in series:
-                sums.update(item.charges())
+            rows, new, sums = self._split_due(picked, series, now)
+        charges = self.env["prepay.charge"]
+        settled = charges._settle(rows)
+        charges._insert_posted(settled.charges, new)
+        if settled.absurd:
+            posted = {charge[0] for charge in settled.charges}
+            sums.update(item[:2] for charge_id, item in new.items() if charge_id not in posted)
         self._write_charges(sums)
-        self._write_cursors(picked, series)
+        self._write_cursors(series, settled)
         self.invalidate_model()
-        self.env["prepay.charge"].invalidate_model()
+        charges.invalidate_model()
+        charges._name_absurd(settled.absurd)
         self.env["prepay.account"].invalidate_model(["accrued", "available", "balance_at"])
         ids = [item.id for item in series]
-        if full:
-            return ids, full - 1  # more readings than one batch takes: again from there
-        return ids, ids[-1] if len(ids) == limit else None
+        return ids, following, len(settled.residues), settled.count
+
+    @api.model
+    def _split_due(self, picked, series, now):
+        """What the run charged: rows to be posted at once, and sums that stay open until they are due.
+
+        :return: (rows, see ``prepay.charge._settle``; {charge id: (key, sums, row of the assignment)} of
+            them; {key: sums} of the others)
+        """
+        waiting = {row.id for row in picked if not row.at_once}
+        if len(waiting) < len(picked):
+            self.env.cr.execute(_NOT_AT_ONCE, {"ids": [row.id for row in picked if row.at_once]})
+            waiting.update(row[0] for row in self.env.cr.fetchall())
+        sums, due = {}, []
+        for row, item in zip(picked, series):
+            charges = item.charges()
+            if row.id in waiting:
+                sums.update(charges)
+            elif charges:
+                due.append((row, charges))
+        if not due:
+            return [], {}, sums
+        ids = self.env["prepay.charge"]._new_ids(sum(len(charges) for _row, charges in due))
+        today = {
+            name: now.replace(tzinfo=timezone.utc).astimezone(ZoneInfo(name)).date()
+            for name in {row.tz for row, _charges in due}
+        }
+        rows, new = [], {}
+        for row, charges in due:
+            residue, opened, closing = Decimal(row.residue), row.open_from, today[row.tz]
+            lines = charges.items()
+            if len(charges) > 1:
+                lines = sorted(lines, key=_posting_order)
+            for key, line in lines:
+                charge_id = next(ids)
+                day = key[1] if opened is None or key[1] > opened else opened
+                new[charge_id] = (key, line, row)
+                rows.append(
+                    (
+                        row.id,
+                        day,
+                        charge_id,
+                        line[4],
+                        line[2],
+                        key[3],
+                        key[1],
+                        row.account_id,
+                        row.company_id,
+                        residue,
+                        row.number,
+                        row.medium,
+                        key[7],
+                        day < closing,
+                    )
+                )
+        return rows, new, sums
 
     @api.model
     def _tariff_versions(self):
         """Versions of all tariffs in use as the engine takes them; equal ones stay the same object."""
-        self.env.cr.execute("SELECT DISTINCT tariff_id FROM prepay_account_meter")
+        self.env.cr.execute(
+            "SELECT t.id FROM prepay_tariff t "
+            "WHERE EXISTS (SELECT FROM prepay_account_meter s WHERE s.tariff_id = t.id)"
+        )
         tariffs = self.env["prepay.tariff"].browse([row[0] for row in self.env.cr.fetchall()])
         return tariffs.sudo()._engine_versions()
 
@@ -293,14 +395,14 @@ class PrepayAccountMeter(models.Model):
         """New values of the registers by assignment: (read_at, value, next_value, channel), by time."""
         probes = []
         for row in picked:
-            if not row["has_rows"]:
+            if not row.has_rows:
                 continue
-            after = row["rated_at"] or row["start_at"] - timedelta(microseconds=1)
-            channels = [BY_CODE[BILLED[row["medium"]]].number]
-            if row["rate_source"] == "meter" and row["medium"] == "electricity":
+            after = row.rated_at or row.start_at - timedelta(microseconds=1)
+            channels = [BY_CODE[BILLED[row.medium]].number]
+            if row.rate_source == "meter" and row.medium == "electricity":
                 channels += RATE_OF
             probes += [
-                (row["id"], row["meter_id"], channel, after, row["end_at"] or "infinity")
+                (row.id, row.meter_id, channel, after, row.end_at or "infinity")
                 for channel in channels
             ]
         if not probes:
@@ -327,39 +429,39 @@ class PrepayAccountMeter(models.Model):
         """What the rating of each assignment starts from."""
         self.env.cr.execute(
             "SELECT id, modulus FROM prepay_meter_profile WHERE id = ANY(%s)",
-            [list({row["profile_id"] for row in picked})],
+            [list({row.profile_id for row in picked})],
         )
         moduli = dict(self.env.cr.fetchall())
         seasonal = {
             key for key, items in versions.items() if any(version.seasons for version in items)
         }
         calendars = self._calendars(
-            {row["location_id"] for row in picked if row["tariff_id"] in seasonal}
+            {row.location_id for row in picked if row.tariff_id in seasonal}
         )
-        registers = self._registers([row for row in picked if row["rate_source"] == "meter"])
-        provisional = self._provisional([row for row in picked if row["provisional_until"]])
-        zones = {name: ZoneInfo(name) for name in {row["tz"] for row in picked}}
+        registers = self._registers([row for row in picked if row.rate_source == "meter"])
+        provisional = self._provisional([row for row in picked if row.provisional_until])
+        zones = {name: ZoneInfo(name) for name in {row.tz for row in picked}}
         nothing = Calendar()
         series = []
         for row in picked:
-            lines, ids = provisional.get(row["id"], ((), {}))
+            lines, ids = provisional.get(row.id, ((), {}))
             series.append(
                 Series(
-                    row["id"],
-                    zones[row["tz"]],
-                    versions[row["tariff_id"]],
-                    calendars.get(row["location_id"], nothing),
-                    row["heads"],
-                    moduli[row["profile_id"]] or None,
-                    row["rated_at"],
-                    row["rated_value"],
-                    TierState(row["tier_period"], row["tier_used"]),
-                    by_registers=row["rate_source"] == "meter" and row["medium"] == "electricity",
-                    registers=registers.get(row["id"], {}),
-                    provisional_until=row["provisional_until"],
+                    row.id,
+                    zones[row.tz],
+                    versions[row.tariff_id],
+                    calendars.get(row.location_id, nothing),
+                    row.heads,
+                    moduli[row.profile_id] or None,
+                    row.rated_at,
+                    row.rated_value,
+                    TierState(row.tier_period, row.tier_used),
+                    by_registers=row.rate_source == "meter" and row.medium == "electricity",
+                    registers=registers.get(row.id, {}),
+                    provisional_until=row.provisional_until,
                     provisional=list(lines),
                     provisional_ids=ids,
-                    fees_until=row["fees_until"],
+                    fees_until=row.fees_until,
                 )
             )
         return series
@@ -393,9 +495,9 @@ class PrepayAccountMeter(models.Model):
     def _registers(self, picked):
         """Rate registers at the moment until which each assignment is rated."""
         probes = [
-            (row["id"], row["meter_id"], channel, row["rated_at"])
+            (row.id, row.meter_id, channel, row.rated_at)
             for row in picked
-            if row["rated_at"]
+            if row.rated_at
             for channel in RATE_OF
         ]
         if not probes:
@@ -431,7 +533,7 @@ class PrepayAccountMeter(models.Model):
              WHERE c.supply_id = ANY(%s) AND c.provisional AND c.end_at > s.rated_at
              ORDER BY c.id
             """,
-            [[row["id"] for row in picked]],
+            [[row.id for row in picked]],
         )
         found = {}
         for supply_id, charge_id, *row in self.env.cr.fetchall():
@@ -444,7 +546,7 @@ class PrepayAccountMeter(models.Model):
     @api.model
     def _fetch_estimates(self, picked):
         """Newest estimate that is not charged yet, by assignment: (its end, the register then)."""
-        wanted = [row for row in picked if row["estimates"] and row["rated_at"]]
+        wanted = [row for row in picked if row.estimates and row.rated_at]
         if not wanted:
             return {}
         self.env.cr.execute(
@@ -459,7 +561,7 @@ class PrepayAccountMeter(models.Model):
                AND e.channel = CASE m.medium WHEN 'water' THEN 'volume' ELSE 'energy' END
              ORDER BY s.id, e.end_at DESC, e.id DESC
             """,
-            [[row["id"] for row in wanted]],
+            [[row.id for row in wanted]],
         )
         return {supply_id: (end_at, value) for supply_id, end_at, value in self.env.cr.fetchall()}
 
@@ -490,7 +592,7 @@ class PrepayAccountMeter(models.Model):
         )
 
     @api.model
-    def _write_cursors(self, picked, series):
+    def _write_cursors(self, series, settled):
         self.env.cr.execute(
             _CURSORS,
             {
@@ -501,6 +603,8 @@ class PrepayAccountMeter(models.Model):
                 "used": as_array(item.tiers.used for item in series),
                 "fees": as_array(item.fees_until for item in series),
                 "provisional": as_array(item.provisional_until for item in series),
+                "residue": as_array(settled.residues.get(item.id) for item in series),
+                "closed": as_array(settled.closed.get(item.id) for item in series),
                 "number": as_array(range(1, len(series) + 1)),
                 "problems": [self._explain(item) for item in series],
             },
@@ -536,3 +640,13 @@ class PrepayAccountMeter(models.Model):
             moment=local.strftime("%Y-%m-%d %H:%M"),
             reason=texts.get(error.code, error.detail),
         )
+
+
+#: Order of the kinds of charges of one day.
+_KINDS = {"usage": 0, "service": 1, "fee": 2}
+
+
+def _posting_order(item):
+    """Of charges of one assignment, the same as for those that were open before."""
+    _supply, day, version, kind, rate, tier, _provisional, _settles = item[0]
+    return day, version, _KINDS[kind], rate, tier

@@ -1,9 +1,10 @@
+from collections import namedtuple
 from datetime import timedelta
 from decimal import Decimal
+from itertools import groupby
 from operator import itemgetter
 
 from odoo import api, fields, models
-from odoo.tools import groupby
 
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED
@@ -26,16 +27,13 @@ RATES = [
 ]
 
 _NEXT = """
-SELECT s.id
-  FROM prepay_account_meter s
-  JOIN res_company o ON o.id = s.company_id
- WHERE s.id > %(after)s AND (%(ids)s::int[] IS NULL OR s.id = ANY(%(ids)s::int[]))
-   AND EXISTS (
-       SELECT FROM prepay_charge c
-        WHERE c.supply_id = s.id AND c.state = 'open'
-          AND (%(everything)s OR o.prepay_posting = 'run'
-               OR c.day < (%(now)s::timestamp + interval '14 hours')::date))
- ORDER BY s.id LIMIT %(limit)s
+SELECT DISTINCT c.supply_id
+  FROM prepay_charge c
+ WHERE c.state = 'open' AND c.supply_id > %(after)s
+   AND (%(ids)s::int[] IS NULL OR c.supply_id = ANY(%(ids)s::int[]))
+   AND (%(everything)s OR c.day < (%(now)s::timestamp + interval '14 hours')::date
+        OR c.company_id IN (SELECT o.id FROM res_company o WHERE o.prepay_posting = 'run'))
+ ORDER BY c.supply_id LIMIT %(limit)s
 """
 _DUE = """
 WITH locked AS (
@@ -74,12 +72,39 @@ UPDATE prepay_charge c
               %(granted)s::int[]) AS v(id, amount, day, entry, granted)
  WHERE c.id = v.id AND c.state = 'open'
 """
+_INSERT_POSTED = """
+INSERT INTO prepay_charge (id, supply_id, account_id, meter_id, company_id, medium, day, version_id, kind,
+                           rate, tier, provisional, settles_id, start_at, end_at, quantity_base, quantity,
+                           price, exact_amount, amount, state, posted_day, entry_id, granted_entry_id)
+SELECT v.id, v.supply_id, v.account_id, v.meter_id, k.company_id, k.medium, k.day, k.version_id, k.kind,
+       k.rate, k.tier, k.provisional, NULLIF(k.settles, 0), v.start_at, v.end_at, v.quantity,
+       v.quantity / 1000.0, k.price, v.exact, v.amount, 'posted', k.posted_day, v.entry, v.granted
+  FROM unnest(%(id)s::int[], %(supply)s::int[], %(account)s::int[], %(meter)s::int[],
+              %(start)s::timestamp[], %(end)s::timestamp[], %(quantity)s::bigint[], %(exact)s::numeric[],
+              %(amount)s::numeric[], %(entry)s::int[], %(granted)s::int[], %(alike)s::int[])
+       AS v(id, supply_id, account_id, meter_id, start_at, end_at, quantity, exact, amount, entry, granted,
+            alike)
+  JOIN unnest(%(company)s::int[], %(medium)s::varchar[], %(day)s::date[], %(version)s::int[],
+              %(kind)s::varchar[], %(rate)s::varchar[], %(tier)s::int[], %(provisional)s::bool[],
+              %(settles)s::int[], %(price)s::numeric[], %(posted_day)s::date[]) WITH ORDINALITY
+       AS k(company_id, medium, day, version_id, kind, rate, tier, provisional, settles, price, posted_day,
+            number)
+    ON k.number = v.alike
+"""
 _CLOSED = """
 UPDATE prepay_account_meter s
    SET residue = v.residue, closed_day = GREATEST(s.closed_day, v.closed)
   FROM unnest(%(ids)s::int[], %(residues)s::numeric[], %(closed)s::date[]) AS v(id, residue, closed)
  WHERE s.id = v.id
 """
+
+_SUPPLY_DAY = itemgetter(0, 1)
+_NOTHING = Decimal(0)
+
+#: What was entered in the wallets: charges as (charge id, amount, posted day, wallet entry id, that of
+#: granted money), residues and closed days by assignment, assignments whose amount is absurd (left
+#: alone), number of wallet entries.
+Settled = namedtuple("Settled", "charges residues closed absurd count")
 
 
 class PrepayCharge(models.Model):
@@ -244,49 +269,92 @@ class PrepayCharge(models.Model):
                 "power": BILLED["electricity"],
             },
         )
-        posted, entries = self._post_rows(self.env.cr.fetchall())
+        rows = [
+            (*row[:3], Decimal(row[3]), *row[4:9], Decimal(row[9]), *row[10:])
+            for row in self.env.cr.fetchall()
+        ]
+        posted, entries = self._post_rows(rows)
         return posted, ids[-1] if len(ids) == limit else None, entries
 
     @api.model
     def _post_rows(self, rows):
-        """Settle due charges to the fen and write entries, charges and residues.
+        """Settle open charges that are due to the fen and write entries, charges and residues.
 
-        :param rows: see ``_DUE``, by assignment and day
+        :param rows: see ``_settle``
         :return: (ids of the assignments, number of wallet entries)
         """
         if not rows:
             return [], 0
+        settled = self._settle(rows)
+        ids, amounts, days, entries, granted = (
+            zip(*settled.charges) if settled.charges else [()] * 5
+        )
+        self.env.cr.execute(
+            _POSTED,
+            {
+                "ids": as_array(ids),
+                "amounts": as_array(amounts),
+                "days": as_array(days),
+                "entries": as_array(entries),
+                "granted": as_array(granted),
+            },
+        )
+        self.env.cr.execute(
+            _CLOSED,
+            {
+                "ids": as_array(settled.residues),
+                "residues": as_array(settled.residues.values()),
+                "closed": as_array(settled.closed.values()),
+            },
+        )
+        self.invalidate_model()
+        self.env["prepay.account.meter"].invalidate_model(["residue", "closed_day"])
+        self._name_absurd(settled.absurd)
+        return list(settled.residues), settled.count
+
+    @api.model
+    def _settle(self, rows):
+        """Round what is due to the fen and enter it in the wallets, one entry for each assignment, day
+        and bucket.
+
+        :param rows: charges by assignment and day, as tuples (assignment id, day to post into, charge
+            id, exact amount as Decimal, quantity in base units, kind, day of use, account id, company
+            id, residue of the assignment as Decimal, meter number, medium, id of the charge that is
+            settled, whether the day is over)
+        """
+        if not rows:
+            return Settled([], {}, {}, [], 0)
         granted = self._granted_balances({row[7] for row in rows})
         taken = self._granted_of({row[12] for row in rows if row[12]})
         texts = {
-            company: self._reason_texts(company)
+            company.id: self._reason_texts(company)
             for company in self.env["res.company"].browse({row[8] for row in rows})
         }
-        texts = {company.id: text for company, text in texts.items()}
-        entries, charges, residues, closed, absurd = [], [], {}, {}, []
-        for (supply_id, day), group in groupby(rows, itemgetter(0, 1)):
+        entries, due, residues, closed, absurd = [], [], {}, {}, []
+        for (supply_id, day), group in groupby(rows, _SUPPLY_DAY):
+            group = [*group]
             first = group[0]
             account_id, company_id = first[7:9]
-            residue = residues.get(supply_id)
-            if residue is None:
-                residue = Decimal(first[9])
-            total = Decimal(0)
-            keys = f"charge:{group[0][2]}:"
+            residue = residues.get(supply_id, first[9])
+            total = _NOTHING
+            keys = f"charge:{first[2]}:"
             settled = []
             for row in group:
-                amount, residue = settle(Decimal(row[3]), residue)
+                amount, residue = settle(row[3], residue)
                 total += amount
                 settled.append((row[2], amount, day, keys))
             if abs(total) > AMOUNT_LIMIT:
                 absurd.append(supply_id)  # no other account waits for this one
                 continue
-            charges += settled
+            due += settled
             residues[supply_id] = residue
             closed[supply_id] = day if first[13] else closed.get(supply_id)
             if not total:
                 continue
-            back = sum((taken.get(row[12], Decimal(0)) for row in group), Decimal(0))
-            for kind, bucket, amount in _shares(total, granted.get(account_id, Decimal(0)), back):
+            back = _NOTHING
+            if taken:
+                back = sum((taken.get(row[12], _NOTHING) for row in group), _NOTHING)
+            for kind, bucket, amount in _shares(total, granted.get(account_id, _NOTHING), back):
                 entries.append(
                     (
                         account_id,
@@ -297,35 +365,71 @@ class PrepayCharge(models.Model):
                         keys + bucket,
                         _reason(texts[company_id], group),
                         self._name,
-                        group[0][2],
+                        first[2],
                     )
                 )
                 if bucket == GRANTED:
-                    granted[account_id] = granted.get(account_id, Decimal(0)) + amount
-        self._name_absurd(absurd)
+                    granted[account_id] = granted.get(account_id, _NOTHING) + amount
         known = self.env["prepay.ledger.entry"]._post_rows(entries)
-        self.env.cr.execute(
-            _POSTED,
-            {
-                "ids": as_array(row[0] for row in charges),
-                "amounts": as_array(row[1] for row in charges),
-                "days": as_array(row[2] for row in charges),
-                "entries": as_array(known.get(row[3] + PRINCIPAL) for row in charges),
-                "granted": as_array(known.get(row[3] + GRANTED) for row in charges),
-            },
-        )
-        self.env.cr.execute(
-            _CLOSED,
-            {
-                "ids": as_array(residues),
-                "residues": as_array(residues.values()),
-                "closed": as_array(closed[supply_id] for supply_id in residues),
-            },
-        )
-        self.invalidate_model()
-        self.env["prepay.account.meter"].invalidate_model(["residue", "closed_day"])
+        charges = [
+            (charge_id, amount, day, known.get(keys + PRINCIPAL), known.get(keys + GRANTED))
+            for charge_id, amount, day, keys in due
+        ]
         self.env["prepay.account"].invalidate_model(["balance", "granted", "accrued", "available"])
-        return list(residues), len(entries)
+        return Settled(charges, residues, closed, absurd, len(entries))
+
+    @api.model
+    def _new_ids(self, count):
+        """Numbers for new charges."""
+        self.env.cr.execute(
+            "SELECT nextval('prepay_charge_id_seq') FROM generate_series(1, %s)", [count]
+        )
+        return iter([row[0] for row in self.env.cr.fetchall()])
+
+    @api.model
+    def _insert_posted(self, charges, new):
+        """Write charges that were never open.
+
+        :param charges: see ``Settled``
+        :param new: {charge id: (key, sums, row of the assignment)}, see ``prepay.account.meter``
+        """
+        if not charges:
+            return
+        alike, columns = {}, []
+        for charge_id, amount, posted_day, entry, granted in charges:
+            key, (start, end, quantity, price, exact), row = new[charge_id]
+            shared = (row.company_id, row.medium, *key[1:], price, posted_day)
+            columns.append(
+                (
+                    charge_id,
+                    row.id,
+                    row.account_id,
+                    row.meter_id,
+                    start,  # in UTC: a timestamp leaves the offset out
+                    end,
+                    quantity,
+                    exact,
+                    amount,
+                    entry,
+                    granted,
+                    alike.setdefault(shared, len(alike) + 1),
+                )
+            )
+        names = (
+            *("id", "supply", "account", "meter", "start", "end", "quantity", "exact", "amount"),
+            *("entry", "granted", "alike"),
+        )
+        shared_names = (
+            *("company", "medium", "day", "version", "kind", "rate", "tier", "provisional"),
+            *("settles", "price", "posted_day"),
+        )
+        self.env.cr.execute(
+            _INSERT_POSTED,
+            {
+                **dict(zip(names, map(as_array, zip(*columns)))),
+                **dict(zip(shared_names, map(as_array, zip(*alike)))),
+            },
+        )
 
     @api.model
     def _name_absurd(self, supply_ids):

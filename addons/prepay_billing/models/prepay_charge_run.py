@@ -154,8 +154,12 @@ class PrepayChargeRun(models.Model):
             self.posted_count += len(ids)
             self.entry_count += entries
         else:
-            ids, after = self.env["prepay.account.meter"]._rate_batch(self.position, batch)
+            ids, after, posted, entries = self.env["prepay.account.meter"]._charge_batch(
+                self.position, batch
+            )
             self.rated_count += len(ids)
+            self.posted_count += posted
+            self.entry_count += entries
         if after is not None:
             self.position = after
         elif self.stage == "post":

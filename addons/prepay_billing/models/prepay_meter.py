@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.fields import Domain
 
 
 class PrepayMeter(models.Model):
@@ -28,7 +29,12 @@ class PrepayMeter(models.Model):
             )
 
     def _search_account_id(self, operator, value):
-        return [("supply_ids", "any", [("end_at", "=", False), ("account_id", operator, value)])]
+        present = Domain("end_at", "=", False)
+        if operator == "in" and False in value:
+            free = Domain("supply_ids", "not any", present)
+            others = [item for item in value if item]
+            return free | (Domain("account_id", "in", others) if others else Domain.FALSE)
+        return Domain("supply_ids", "any", present & Domain("account_id", operator, value))
 
     def _limit_power(self, watts, reason):
         """Wish that the meter itself allows no more than ``watts``; remembers its limit before."""

@@ -202,6 +202,7 @@ class PrepayReceipt(models.Model):
     def action_print(self):
         """The PDF; rendering it counts."""
         self.check_access("read")
+        self.sudo()._ensure_numbers()
         return self.env.ref("prepay_billing.action_report_receipt").report_action(self)
 
     def action_print_on(self):

@@ -4,7 +4,7 @@ from odoo.exceptions import ValidationError
 from ..report.receipt_page import PAPERS, plan
 from .prepay_receipt_layout_field import NARROW_ONLY, SHOWN, WIDE_ONLY, WIDTH
 
-ROOMY = ("half", "full", "a4_1", "a4_2", "a5")
+ROOMY = ("half", "full", "a4_1", "a4_2", "a5", "slip_80", "slip_58")
 
 
 class PrepayReceiptLayout(models.Model):

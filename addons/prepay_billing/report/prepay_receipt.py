@@ -179,7 +179,7 @@ class PrepayReceiptReport(models.AbstractModel):
             {
                 "operation": values.get("operation") or kinds[kind],
                 "date": local_time(values["date"], zone),
-                "location": end(values["location"] or ""),
+                "location": values["location"],
                 "phone": mask_phone(values.get("phone")),
                 "reversed_number": reversed_number or values.get("reversed_number"),
                 "company_vat": own["vat"],
@@ -208,11 +208,6 @@ def local_time(text, zone):
     """A stored time (naive UTC text) as it was at the place."""
     moment = fields.Datetime.to_datetime(text).replace(tzinfo=timezone.utc)
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
-
-
-def end(path, length=64):
-    """The end of a path of places, where the room is: two lines of a form in Chinese characters."""
-    return path if len(path) <= length else f"…{path[1 - length :]}"
 
 
 def mask_phone(phone):

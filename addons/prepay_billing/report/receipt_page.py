@@ -34,6 +34,22 @@ def line_height(font_size):
     return font_size * _LEADING * _POINT
 
 
+def end(text, width, font_size, lines):
+    """The end of a long path, where the room is, that fits into a cell.
+
+    :param float width: of the cell in mm
+    :param int lines: 1 or 2; a break may waste two characters
+    """
+    em = font_size * _POINT
+    room = lines * (width / em) - 1.5 * lines
+    kept = 0
+    for count, character in enumerate(reversed(text)):
+        kept += 1 if ord(character) > 0x2E7F else 0.56
+        if kept > room:
+            return f"…{text[len(text) - count :]}"
+    return text
+
+
 def pack(cells):
     """Rows of cells in their order; the last cell of a row takes what is left of its width.
 
@@ -94,6 +110,11 @@ def plan(paper, font_size, cells):
         if isinstance(row, list):
             tall = height * next(weight)
             lines = 2 if tall >= most - 0.05 else 1
+            for cell in row:
+                if cell.get("key") == "location":
+                    third = PAPERS[paper].width / COLUMNS
+                    width = cell["span"] * third - 0.112 * PAPERS[paper].width - 2.4
+                    cell["text"] = end(cell["text"], width, font_size, lines)
             result.append({"cells": row, "height": tall, "lines": lines})
             continue
         count = len(row["table"])

@@ -60,6 +60,107 @@ class TestChargeRun(ChargingCase):
         self.assertEqual(results[0], results[2])
         self.assertTrue(all(entries for *_rest, entries in results[0]))
 
+    def test_posted_at_once_is_the_same_as_posted_afterwards(self):
+        """With each run: no charge is open meanwhile, and what is charged and posted is the same."""
+        supplies = self.plant()
+        supplies[0].closed_day = self.at(30).date()  # later use goes into the next day
+        results = []
+        for posting, size in (("daily", 5000), ("run", 5000), ("run", 3)):
+            with self.env.cr.savepoint() as savepoint:
+                self.company.prepay_posting = posting
+                supplies._rate_new_readings(self.at(30), batch=size)
+                if posting == "daily":
+                    self.post(31, supplies=supplies, everything=True)
+                results.append(
+                    (
+                        self.state(supplies),
+                        supplies.mapped("closed_day"),
+                        [self.links(supply) for supply in supplies],
+                    )
+                )
+                savepoint.rollback()
+                self.env.invalidate_all()
+        self.assertEqual(results[0], results[1])
+        self.assertEqual(results[0], results[2])
+        self.assertTrue(all(item[3] == "posted" for row in results[1][0] for item in row[3]))
+        self.assertTrue(all(row[3] and row[4] for row in results[1][0]))
+
+    def links(self, supply):
+        """Charges with the amount of their wallet entry, and what the entries say of them."""
+        entries = self.entries(supply)
+        charges = self.charges(supply)
+        self.assertEqual(entries.mapped("res_model"), ["prepay.charge"] * len(entries))
+        self.assertLessEqual(set(entries.mapped("res_id")), set(charges.ids))
+        fields = (
+            "account_id",
+            "meter_id",
+            "company_id",
+            "medium",
+            "start_at",
+            "end_at",
+            "quantity",
+        )
+        return [
+            (item.entry_id.amount, item.posted_day, *[item[name] for name in fields])
+            for item in charges
+        ]
+
+    def test_what_was_open_before_is_posted_with_what_is_new(self):
+        supply = self.plant(1)
+        supply._rate_new_readings(self.at(21))
+        self.assertEqual(set(self.charges(supply).mapped("state")), {"open"})
+        self.company.prepay_posting = "run"
+        self.feed(supply, (27, 121))
+        supply._rate_new_readings(self.at(28))
+        self.assertEqual(set(self.charges(supply).mapped("state")), {"open"})
+        self.post(28, supplies=supply)
+        self.assertEqual(set(self.charges(supply).mapped("state")), {"posted"})
+        self.feed(supply, (28, 122))
+        supply._rate_new_readings(self.at(29))
+        self.assertEqual(set(self.charges(supply).mapped("state")), {"posted"})
+        residue = supply._residues()[supply.id]
+        self.assertEqual(self.posted(supply) + residue, self.exact(supply))
+
+    def test_nothing_is_posted_at_once_while_a_reading_is_held(self):
+        supply = self.plant(1)
+        self.company.prepay_posting = "run"
+        hold = self.env["prepay.reading.hold"].create(
+            {
+                "meter_id": supply.meter_id.id,
+                "channel": "energy",
+                "rule": "spike",
+                "first_at": self.at(10),
+                "last_at": self.at(10),
+                "value": 999_000_000,
+            }
+        )
+        supply._rate_new_readings(self.at(30))
+        self.assertEqual(set(self.charges(supply).mapped("state")), {"open"})
+        hold.resolution = "disturbance"
+        hold.action_reject()
+        self.post(30, supplies=supply)
+        self.assertEqual(set(self.charges(supply).mapped("state")), {"posted"})
+
+    def test_an_absurd_amount_stays_open_and_is_named(self):
+        supply, other = self.plant(2)
+        self.company.prepay_posting = "run"
+        supply.tariff_id = self.tariff_of(price=99)
+        self.feed(supply, (27, 50_000))
+        (supply | other)._rate_new_readings(self.at(30))
+        self.assertIn("open", self.charges(supply).mapped("state"))
+        self.assertIn("1,000,000", supply.problem)
+        self.assertEqual(set(self.charges(other).mapped("state")), {"posted"})
+        self.assertFalse(other.problem)
+
+    def test_a_run_posts_at_once(self):
+        self.company.prepay_posting = "run"
+        supplies = self.plant()
+        run = self.env["prepay.charge.run"].create({})
+        self.cron(batch=3)
+        self.assertEqual(run.state, "done")
+        self.assertEqual((run.rated_count, run.posted_count), (7, 7))
+        self.assertEqual(run.entry_count, len(supplies.account_id.entry_ids))
+
     def crashing(self, supplies, step, size=2):
         """Run the steps of one stage; every second one is broken off before it is committed."""
         after, crash = 0, True
@@ -126,8 +227,9 @@ class TestChargeRun(ChargingCase):
         st.lists(st.tuples(st.integers(1, 900), st.integers(0, 3000)), min_size=1, max_size=10),
         st.lists(st.booleans(), min_size=10, max_size=10),
         st.integers(0, 40),
+        st.sampled_from(["daily", "run"]),
     )
-    def test_posted_and_carried_are_the_exact_total(self, steps, cuts, grant):
+    def test_posted_and_carried_are_the_exact_total(self, steps, cuts, grant, posting):
         """Σ posted + residue = Σ exact = the bill of one run, for rates, tiers and fees (M-11, M-12)."""
         tariff = self.two_rates(
             service_percent=3.7,
@@ -137,6 +239,7 @@ class TestChargeRun(ChargingCase):
             ],
             fee_ids=[(0, 0, {"code": "Basic", "amount": 10, "period": "month"})],
         )
+        self.company.prepay_posting = posting
         many, once = self.supply(tariff), self.supply(tariff)
         if grant:
             self.env["prepay.ledger.entry"]._post(

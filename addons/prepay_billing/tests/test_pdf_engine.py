@@ -68,7 +68,7 @@ class TestDownload(test_receipt.ReceiptCommon, HttpCase):
     def test_cashier_downloads(self):
         topups = self._topup(10) + self._topup(20)
         self.authenticate("receipt_cashier", "receipt_cashier")
-        ids = ",".join(map(str, topups.ids))
+        ids = ",".join(map(str, self._receipts(topups).ids))
         response = self.url_open(
             "/report/download",
             data={

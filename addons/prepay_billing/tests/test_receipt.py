@@ -2,8 +2,10 @@ from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
 
+import psycopg2
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import BaseCase, TransactionCase, new_test_user, tagged
+from odoo.tools import mute_logger
 from pypdf import PdfReader
 
 from odoo.addons.prepay_billing.capitals import rmb_capitals
@@ -151,10 +153,13 @@ class ReceiptCommon(TransactionCase):
     def _print(self, topups, user=None):
         report = self.env["ir.actions.report"].with_user(user or self.cashier)
         pdf, kind = report.with_context(force_report_rendering=True)._render_qweb_pdf(
-            REPORT, topups.ids
+            REPORT, self._receipts(topups).ids
         )
         self.assertEqual(kind, "pdf")
         return PdfReader(BytesIO(pdf))
+
+    def _receipts(self, topups):
+        return topups._issue_receipt().sudo(False)
 
     def _text(self, page):
         """Text of a page without spaces: letter spacing prints as spaces."""
@@ -176,7 +181,7 @@ class TestReceipt(ReceiptCommon):
         for part in (
             "SlipWorks",
             "ElectricitySaleReceipt",
-            topup.number,
+            topup.receipt_number,
             self.account.number,
             "Plant/B-207",
             "李秀英",
@@ -228,7 +233,7 @@ class TestReceipt(ReceiptCommon):
         self.assertEqual(len(pages), 3)
         for topup, page, words in zip(topups, pages, ("壹元整", "贰元整", "叁元整")):
             self.assertSlip(page)
-            self.assertIn(topup.number, self._text(page))
+            self.assertIn(topup.receipt_number, self._text(page))
             self.assertIn(words, self._text(page))
 
     def test_long_texts_stay_on_the_page(self):
@@ -248,31 +253,80 @@ class TestReceipt(ReceiptCommon):
             [("field_id.model", "=", "prepay.topup"), ("value", "=", "cash")]
         )
         method.with_context(lang="zh_CN").name = "现金"
-        slip = self.env.ref("prepay_billing.report_receipt_slip")
-        slip.update_field_translations("arch_db", {"zh_CN": {"Receipt No.": "收据编号"}})
-        topup = self._topup(10)
-        self.assertIn("ReceiptNo.", self._text(self._print(topup).pages[0]))
+        form = self.env.ref("prepay_billing.report_receipt_form")
+        form.update_field_translations("arch_db", {"zh_CN": {"Receipt No.": "收据编号"}})
+        self.assertIn("ReceiptNo.", self._text(self._print(self._topup(10)).pages[0]))
         self.tenant.lang = "zh_CN"
-        text = self._text(self._print(topup).pages[0])
+        text = self._text(self._print(self._topup(10)).pages[0])
         self.assertIn("收据编号", text)
         self.assertIn("现金", text)
         self.assertNotIn("ReceiptNo.", text)
 
     def test_capitals_only_in_yuan(self):
-        topup = self._topup(10)
         self.env.cr.execute(
             "UPDATE res_company SET currency_id = %s WHERE id = %s",
             [self.env.ref("base.USD").id, self.company.id],
         )
         self.env.invalidate_all()
-        text = self._text(self._print(topup).pages[0])
+        text = self._text(self._print(self._topup(10)).pages[0])
         self.assertIn("$10.00", text)
         self.assertNotIn("拾元整", text)
+
+    def test_a_later_print_says_the_same(self):
+        """Tenant, meters, price, company and note have changed since."""
+        topup = self._topup(10, note="First")
+        before = self._text(self._print(topup).pages[0])
+        self.tenant.write({"name": "王五", "phone": "13900000000", "lang": "zh_CN"})
+        self.company.write({"name": "Other Works", "phone": "0512-1"})
+        self.account.supply_ids.meter_id.number = "M-OTHER"
+        topup.note = "Second"
+        self.tariff.version_ids.write({"price": 9.99})
+        after = self._text(self._print(topup).pages[0])
+        self.assertNotEqual(before, after)
+        self.assertEqual(before, after.replace("Reprint1", ""))
+
+    def test_prints_are_counted_and_marked(self):
+        topup = self._topup(10)
+        receipt = self._receipts(topup)
+        self.assertEqual(receipt.print_count, 0)
+        self.assertNotIn("Reprint", self._text(self._print(topup).pages[0]))
+        self.assertIn("Reprint1", self._text(self._print(topup).pages[0]))
+        self.assertIn("Reprint2", self._text(self._print(topup).pages[0]))
+        self.assertEqual((receipt.print_count, topup.receipt_print_count), (3, 3))
+        self.assertEqual(receipt.print_ids.user_id, self.cashier)
+
+    def test_receipts_are_fixed(self):
+        receipt = self._receipts(self._topup(10))
+        with self.assertRaisesRegex(UserError, "never changes"):
+            receipt.sudo().amount = 5
+        with self.assertRaisesRegex(UserError, "never deleted"):
+            receipt.sudo().unlink()
+        for query in ("UPDATE prepay_receipt SET amount = 5", "DELETE FROM prepay_receipt"):
+            with (
+                self.assertRaisesRegex(psycopg2.errors.CheckViolation, "never changes"),
+                mute_logger("odoo.sql_db"),
+                self.env.cr.savepoint(),
+            ):
+                self.env.cr.execute(f"{query} WHERE id = %s", [receipt.id])
+
+    def test_a_document_has_one_receipt_of_a_kind(self):
+        topup = self._topup(10)
+        receipt = self._receipts(topup)
+        self.assertEqual(self._receipts(topup), receipt)
+        self.assertEqual(
+            (receipt.kind, receipt.amount, receipt.document), ("topup", 10, topup.number)
+        )
+        self._print(topup)
+        found = self.env["prepay.topup"].search(
+            [("receipt_number", "=", receipt.number), ("company_id", "=", self.company.id)]
+        )
+        self.assertEqual(found, topup)
 
     def test_nothing_prints_before_the_credit(self):
         draft = self.env["prepay.topup"].create({"account_id": self.account.id, "amount": 10})
         with self.assertRaisesRegex(UserError, "not credited yet"):
-            self._print(draft)
+            draft.action_print_receipt()
+        self.assertFalse(self.env["prepay.receipt"].search([("res_id", "=", draft.id)]))
 
     def test_only_who_may_read_prints(self):
         topup = self._topup(10)
@@ -290,7 +344,7 @@ class TestReceipt(ReceiptCommon):
                 force_report_rendering=True, allowed_company_ids=user.company_ids.ids
             )
             with self.subTest(user.login), self.assertRaises(AccessError):
-                report._render_qweb_pdf(REPORT, topup.ids)
+                report._render_qweb_pdf(REPORT, self._receipts(topup).ids)
 
     def test_sale_at_the_counter_prints(self):
         """The whole way of a cashier: sell, then the action that the button returns."""
@@ -300,7 +354,9 @@ class TestReceipt(ReceiptCommon):
         action = topup.action_print_receipt()
         self.assertEqual(action["report_name"], REPORT)
         self.assertEqual(action["prepay_engine"], "weasyprint")
-        topup = self.env["prepay.topup"].browse(action["context"]["active_ids"])
+        receipt = self.env["prepay.receipt"].browse(action["context"]["active_ids"])
+        self.assertEqual(receipt.res_model, "prepay.topup")
+        topup = self.env["prepay.topup"].browse(receipt.res_id)
         self.assertIn("叁拾元整", self._text(self._print(topup).pages[0]))
 
     def test_several_attachments(self):
@@ -308,10 +364,11 @@ class TestReceipt(ReceiptCommon):
         report = self.env.ref("prepay_billing.action_report_receipt")
         report.attachment = "object.number + '.pdf'"
         topups = self._topup(1) + self._topup(2)
+        topups.action_print_receipt()
         self.assertEqual(len(self._print(topups, self.env.user).pages), 2)
         for topup in topups:
             attachment = self.env["ir.attachment"].search(
-                [("res_model", "=", "prepay.topup"), ("res_id", "=", topup.id)]
+                [("res_model", "=", "prepay.receipt"), ("res_id", "=", self._receipts(topup).id)]
             )
             (page,) = PdfReader(BytesIO(attachment.raw)).pages
-            self.assertIn(topup.number, self._text(page))
+            self.assertIn(topup.receipt_number, self._text(page))

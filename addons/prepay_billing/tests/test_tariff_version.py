@@ -390,10 +390,8 @@ class TestTariffVersion(BillingCase):
         self._version(tariff, price=9, state="draft", valid_from=self.start)
         self.account.supply_ids.tariff_id = tariff
         topup = self.topup(10)
-        prices = self.env["report.prepay_billing.report_receipt"]._prices(
-            topup, self.account.supply_ids
-        )
-        self.assertEqual(prices, ["¥0.50–1.20/kWh"])
+        (meter,) = topup._issue_receipt().snapshot["meters"]
+        self.assertEqual(meter["price"], "¥0.50–1.20/kWh")
 
     def test_the_picture_shows_the_hours(self):
         tariff = self._tariff(

@@ -5,3 +5,6 @@ from . import prepay_supply_preview
 from . import prepay_supply_preview_line
 from . import prepay_supply_undo_wizard
 from . import prepay_receipt_print_wizard
+from . import prepay_statement_wizard
+from . import prepay_opening_undo_wizard
+from . import prepay_opening_import_wizard

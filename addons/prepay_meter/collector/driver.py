@@ -23,7 +23,7 @@ from ..protocols.exchange import (
     modbus_write,
 )
 from . import plan
-from .config import Meter, Point
+from .config import Meter, Point, Profile
 from .link import NoReply
 from .plan import Block, Value
 
@@ -46,7 +46,7 @@ async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
     :raises NoReply: also for a refusal of the device and for values that are no numbers
     """
     profile = meter.profile
-    found = await read_blocks(meter, plan.blocks(profile, "frequent", _is_frequent), ask)
+    found = await read_blocks(meter, frequent_blocks(profile), ask)
     seldom: tuple[Block, ...] = ()
     if full:
         seldom = plan.blocks(profile, "seldom", lambda point: not point.frequent)
@@ -66,6 +66,25 @@ async def read(meter: Meter, full: bool, ask: Ask) -> dict[str, Value]:
 async def read_relay(meter: Meter, ask: Ask) -> dict[str, Value]:
     """The points that show the relay: its state, and the load as support."""
     return await read_blocks(meter, plan.blocks(meter.profile, "relay", _is_of_relay), ask)
+
+
+def frequent_blocks(profile: Profile) -> tuple[Block, ...]:
+    """What each poll reads."""
+    return plan.blocks(profile, "frequent", _is_frequent)
+
+
+def values(meter: Meter, block: Block, reply: Reply) -> dict[str, Value]:
+    """What a whole answer to ``block`` holds, by channel, as `read` returns it.
+
+    :raises NoReply: a refusal of the device, or values that are no numbers
+    """
+    found: dict[str, Value] = {}
+    try:
+        plan.decode(meter.profile, block, _data(reply, block), found)
+    except ValueError as error:
+        raise NoReply(Outcome.MALFORMED, str(error)) from None
+    _join_clock(found)
+    return found
 
 
 def _is_frequent(point: Point) -> bool:

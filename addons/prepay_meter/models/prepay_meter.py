@@ -479,25 +479,26 @@ class PrepayMeter(models.Model):
         """
         if target == "open" and expires_at is None:
             expires_at = fields.Datetime.now() + timedelta(seconds=CUT_VALIDITY)
-        vals_list = []
-        for meter in self:
-            meter.write(
+        # Most meters have the same number of wishes behind them: few writes for thousands.
+        for epoch, meters in self.grouped("desired_epoch").items():
+            meters.write(
                 {
                     "desired_relay": target,
-                    "desired_epoch": meter.desired_epoch + 1,
+                    "desired_epoch": epoch + 1,
                     "desired_cause": cause,
                 }
             )
-            vals_list.append(
-                {
-                    "meter_id": meter.id,
-                    "target": target,
-                    "epoch": meter.desired_epoch,
-                    "cause": cause,
-                    "reason": reason,
-                    "expires_at": expires_at,
-                }
-            )
+        vals_list = [
+            {
+                "meter_id": meter.id,
+                "target": target,
+                "epoch": meter.desired_epoch,
+                "cause": cause,
+                "reason": reason,
+                "expires_at": expires_at,
+            }
+            for meter in self
+        ]
         commands = self.env["prepay.meter.command"].sudo().create(vals_list)
         self.env["prepay.meter.parameter"]._void_release(self)
         gateways = self.gateway_id

@@ -174,7 +174,7 @@ class PrepayMeterParameter(models.Model):
         document = self._check_wish(meters, kind, value, document)
         rows = self.sudo().search([("kind", "=", kind), ("meter_id", "in", meters.ids)])
         known = {row.meter_id: row for row in rows}
-        rows = self.sudo().browse()
+        new = []
         for meter in meters.sudo():
             state = self._first_state(meter, kind)
             vals = {
@@ -194,8 +194,9 @@ class PrepayMeterParameter(models.Model):
             if row:
                 row.write({**vals, "epoch": row.epoch + 1})
             else:
-                row = self.sudo().create({"meter_id": meter.id, "kind": kind, **vals})
-            rows += row
+                new.append({"meter_id": meter.id, "kind": kind, **vals})
+        made = {row.meter_id: row for row in self.sudo().create(new)}
+        rows = self.sudo().union(*[known.get(meter) or made[meter] for meter in meters.sudo()])
         self._mirror(meters, kind, value, reason)
         rows._notify()
         return rows

@@ -51,51 +51,23 @@ class Item:
         return "changed" if self.values or self.refs else "same"
 
 
-class Plan:
-    """The outcome: ``items`` by sheet, ``problems`` in the order of the file."""
+class Rows:
+    """Rows of a workbook on their way into values, whatever they are about."""
 
     def __init__(self, env, tables, problems=()):
         self.env = env
         self.company = env.company
         self.tables = {table.sheet.key: table for table in tables}
         self.problems = list(problems)
-        self.items = {sheet.key: [] for sheet in definition.SHEETS}
         self._choices = {}
         self._languages = [code for code, _name in env["res.lang"].get_installed()]
-        self._index_places()
-        self._index_gateways()
-        self._index_meters()
-        for name, method in (
-            ("places", self._place),
-            ("gateways", self._gateway),
-            ("meters", self._meter),
-            ("readings", self._reading),
-        ):
-            for row in self.tables[name].rows if name in self.tables else ():
-                parsed = self._parse(self.tables[name], row)
-                if parsed is not None:
-                    method(self.tables[name], row, parsed)
-            if name == "places":
-                self._check_parents()
-            elif name == "gateways":
-                self._check_links()
-            elif name == "meters":
-                self._check_addresses()
-        self._check_registers()
-        order = [table.title for table in tables]
+
+    def sort_problems(self):
+        """Problems in the order of the file."""
+        order = [table.title for table in self.tables.values()]
         self.problems.sort(
             key=lambda item: (order.index(item.sheet) if item.sheet in order else -1, item.row)
         )
-
-    def counts(self):
-        """Number of rows by sheet and status, for the sheets of the file."""
-        return {
-            name: {
-                status: sum(item.status == status for item in self.items[name])
-                for status in ("new", "changed", "same")
-            }
-            for name in self.tables
-        }
 
     def bad(self, table, row, name, message):
         self.problems.append(
@@ -153,6 +125,97 @@ class Plan:
         return known[word]
 
     def _remember_bad(self, table, parsed):
+        """A row is wrong; what refers to it may look it up."""
+
+    def _index_places(self):
+        self.places = self.env["prepay.location"].with_context(active_test=False)
+        self.places = self.places.search([("company_id", "=", self.company.id)])
+        self.place_by_path = defaultdict(list)
+        self.place_by_code, self.place_by_name = {}, defaultdict(set)
+        for place in self.places:
+            path = _path_key(place.complete_name)
+            self.place_by_path[path].append(place)
+            self.place_by_name[key(place.name)].add(("id", place.id))
+            if place.code:
+                self.place_by_code[key(place.code)] = place
+
+    def _index_meters(self):
+        self.meters = self.env["prepay.meter"].with_context(active_test=False)
+        self.meters = self.meters.search([("company_id", "=", self.company.id)])
+        self.meter_by_number = {key(meter.number): meter for meter in self.meters}
+        self.meter_by_digits = defaultdict(list)
+        for meter in self.meters:
+            self.meter_by_digits[key(meter.number).lstrip("0")].append(meter)
+
+    def _known_meter(self, number):
+        """The stored meter with the number; leading zeros that Excel dropped are found again."""
+        found = self.meter_by_number.get(key(number))
+        if found is None and number.numeric:
+            candidates = self.meter_by_digits.get(key(number).lstrip("0"), [])
+            if len(candidates) == 1:
+                return candidates[0], ""
+            if candidates:
+                return None, self.env._(
+                    "Leading zeros were lost, and several meters may be meant: %s. "
+                    "Format the column as text and enter all digits.",
+                    ", ".join(meter.number for meter in candidates[:5]),
+                )
+        return found, ""
+
+    def _twice(self, item):
+        return self.env._("The same is in row %s. Keep one of the rows.", item.row.number)
+
+    def _many(self, name):
+        return self.env._(
+            "There are several “%s”. Give a code or the full path, or rename one of them.", name
+        )
+
+
+class Plan(Rows):
+    """The outcome: ``items`` by sheet, ``problems`` in the order of the file."""
+
+    def __init__(self, env, tables, problems=()):
+        super().__init__(env, tables, problems)
+        self.items = {sheet.key: [] for sheet in definition.SHEETS}
+        self.bad_places, self.new_places, self.new_codes = set(), {}, {}
+        self._index_places()
+        self._index_gateways()
+        self.profiles = {
+            key(profile.code): profile for profile in env["prepay.meter.profile"].search([])
+        }
+        self.new_meters, self.bad_meters = {}, set()
+        self.new_meter_digits = defaultdict(list)
+        self._index_meters()
+        for name, method in (
+            ("places", self._place),
+            ("gateways", self._gateway),
+            ("meters", self._meter),
+            ("readings", self._reading),
+        ):
+            for row in self.tables[name].rows if name in self.tables else ():
+                parsed = self._parse(self.tables[name], row)
+                if parsed is not None:
+                    method(self.tables[name], row, parsed)
+            if name == "places":
+                self._check_parents()
+            elif name == "gateways":
+                self._check_links()
+            elif name == "meters":
+                self._check_addresses()
+        self._check_registers()
+        self.sort_problems()
+
+    def counts(self):
+        """Number of rows by sheet and status, for the sheets of the file."""
+        return {
+            name: {
+                status: sum(item.status == status for item in self.items[name])
+                for status in ("new", "changed", "same")
+            }
+            for name in self.tables
+        }
+
+    def _remember_bad(self, table, parsed):
         """Rows that refer to a bad row are not bad themselves."""
         if table.sheet is definition.PLACES and "path" in parsed:
             self.bad_places |= {_path_key(parsed["path"]), key(parsed.get("code", ""))}
@@ -162,20 +225,6 @@ class Plan:
             self.bad_meters.add(key(parsed["number"]))
 
     # ---- places
-
-    def _index_places(self):
-        self.places = self.env["prepay.location"].with_context(active_test=False)
-        self.places = self.places.search([("company_id", "=", self.company.id)])
-        self.place_by_path = defaultdict(list)
-        self.place_by_code, self.place_by_name = {}, defaultdict(set)
-        self.bad_places = set()
-        for place in self.places:
-            path = _path_key(place.complete_name)
-            self.place_by_path[path].append(place)
-            self.place_by_name[key(place.name)].add(("id", place.id))
-            if place.code:
-                self.place_by_code[key(place.code)] = place
-        self.new_places, self.new_codes = {}, {}
 
     def _place(self, table, row, parsed):
         path, code = _path_key(parsed["path"]), key(parsed.get("code", ""))
@@ -379,34 +428,6 @@ class Plan:
             yield ("identity", get("link"), get("dial_in_id"))
 
     # ---- meters
-
-    def _index_meters(self):
-        self.meters = self.env["prepay.meter"].with_context(active_test=False)
-        self.meters = self.meters.search([("company_id", "=", self.company.id)])
-        self.meter_by_number = {key(meter.number): meter for meter in self.meters}
-        self.meter_by_digits = defaultdict(list)
-        for meter in self.meters:
-            self.meter_by_digits[key(meter.number).lstrip("0")].append(meter)
-        self.profiles = {
-            key(profile.code): profile for profile in self.env["prepay.meter.profile"].search([])
-        }
-        self.new_meters, self.bad_meters = {}, set()
-        self.new_meter_digits = defaultdict(list)
-
-    def _known_meter(self, number):
-        """The stored meter with the number; leading zeros that Excel dropped are found again."""
-        found = self.meter_by_number.get(key(number))
-        if found is None and number.numeric:
-            candidates = self.meter_by_digits.get(key(number).lstrip("0"), [])
-            if len(candidates) == 1:
-                return candidates[0], ""
-            if candidates:
-                return None, self.env._(
-                    "Leading zeros were lost, and several meters may be meant: %s. "
-                    "Format the column as text and enter all digits.",
-                    ", ".join(meter.number for meter in candidates[:5]),
-                )
-        return found, ""
 
     def _meter(self, table, row, parsed):
         number = parsed["number"]
@@ -741,14 +762,6 @@ class Plan:
                 name,
                 self.env._("Enter a number from %(low)s to %(high)s.", low=low, high=high),
             )
-
-    def _twice(self, item):
-        return self.env._("The same is in row %s. Keep one of the rows.", item.row.number)
-
-    def _many(self, name):
-        return self.env._(
-            "There are several “%s”. Give a code or the full path, or rename one of them.", name
-        )
 
 
 def choices(env, spec, languages):

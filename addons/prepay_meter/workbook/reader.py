@@ -66,10 +66,11 @@ class FileRefused(UserError):
     """Nothing in the file can be read; the text says why and what to do."""
 
 
-def read(env, content):
+def read(env, content, sheets=definition.SHEETS):
     """Recognised sheets of a workbook.
 
     :param bytes content: the file as uploaded
+    :param sheets: what the file may hold
     :return: (list of tables, list of problems, titles of sheets that were left out)
     :raise FileRefused: when the file as a whole cannot be taken
     """
@@ -78,7 +79,7 @@ def read(env, content):
     formulas = _open(env, content, data_only=False) if has_formulas else None
     tables, problems, ignored = [], [], []
     left = MAX_ROWS
-    titles = _names(definition.SHEETS)
+    titles = _names(sheets)
     for worksheet in book.worksheets:
         title = worksheet.title
         sheet = titles.get(key(title))
@@ -103,7 +104,7 @@ def read(env, content):
                 "No sheet of this file is known: %(found)s. Its sheets must be named %(wanted)s; "
                 "begin with the template.",
                 found=", ".join(ignored) or "—",
-                wanted=", ".join(f"“{sheet.en}”/“{sheet.zh}”" for sheet in definition.SHEETS),
+                wanted=", ".join(f"“{sheet.en}”/“{sheet.zh}”" for sheet in sheets),
             )
         )
     return tables, problems, ignored

@@ -154,6 +154,16 @@ def whole(env, cell):
     return int(number)
 
 
+def money(env, cell):
+    """CNY as Decimal, zero or more, with at most two decimals."""
+    number = decimal(env, cell)
+    if number < 0:
+        raise Bad(env._("An amount is zero or more. Enter it without a sign."))
+    if number != number.quantize(Decimal("0.01")):
+        raise Bad(env._("Enter yuan with at most two decimals."))
+    return number
+
+
 def thousandths(env, number):
     """kWh or m³ as Wh or L."""
     result = number * 1000

@@ -26,12 +26,12 @@ OFFERED = 5_000
 
 def template(env, zh):
     """An empty workbook with headings, lists of allowed values and a sheet of explanations."""
-    return _build(env, zh, {sheet.key: () for sheet in definition.SHEETS})
+    return build(env, zh, {sheet.key: () for sheet in definition.SHEETS})
 
 
 def export(env, zh):
     """Everything of the present company, in a form that can be imported again unchanged."""
-    return _build(env, zh, _content(env))
+    return build(env, zh, _content(env))
 
 
 def report(tables, problems, zh):
@@ -96,7 +96,12 @@ def _report_sheet(book, table, problems, zh, red, head):
     page.set_column(last + 1, last + 1, 80)
 
 
-def _build(env, zh, content):
+def build(env, zh, content, sheets=definition.SHEETS, lists=None):
+    """A workbook of sheets with their rows and a sheet of explanations.
+
+    :param dict content: rows as dicts of column keys, by key of the sheet
+    :param dict lists: further choices: column key → list of texts
+    """
     output = io.BytesIO()
     book = xlsxwriter.Workbook(output, OPTIONS)
     head = book.add_format({"bold": True, "bg_color": "#DDEBF7", "border": 1})
@@ -105,10 +110,11 @@ def _build(env, zh, content):
         "text": book.add_format({"num_format": "@"}),
         "moment": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
         "decimal": book.add_format({"num_format": "0.###"}),
+        "money": book.add_format({"num_format": "0.00"}),
     }
-    pages = {sheet.key: book.add_worksheet(sheet.label(zh)) for sheet in definition.SHEETS}
-    offers = _help(env, book, zh, head)
-    for sheet in definition.SHEETS:
+    pages = {sheet.key: book.add_worksheet(sheet.label(zh)) for sheet in sheets}
+    offers = _help(env, book, zh, head, sheets, lists or {})
+    for sheet in sheets:
         page = pages[sheet.key]
         page.freeze_panes(1, 0)
         for index, column in enumerate(sheet.columns):
@@ -148,7 +154,7 @@ def _labels(env, column, zh):
     return dict(env[model]._fields[name]._description_selection(env))
 
 
-def _help(env, book, zh, head):
+def _help(env, book, zh, head, sheets, further):
     """Explanations of all columns and lists of allowed values.
 
     :return: sheet key → column key → address of its list, for cells that offer a choice
@@ -180,7 +186,7 @@ def _help(env, book, zh, head):
         head,
     )
     lists, offers = [], defaultdict(dict)
-    for sheet in definition.SHEETS:
+    for sheet in sheets:
         for column in sheet.columns:
             line += 1
             page.write_string(line, 0, sheet.label(zh))
@@ -191,6 +197,8 @@ def _help(env, book, zh, head):
                 lists.append((sheet, column, list(_labels(env, column, zh).values())))
             elif column.kind == "yes_no":
                 lists.append((sheet, column, ["是", "否"] if zh else ["yes", "no"]))
+            elif column.key in further:
+                lists.append((sheet, column, further[column.key]))
             elif column.key == "profile":
                 codes = env["prepay.meter.profile"].search([]).mapped("code")
                 lists.append((sheet, column, codes))

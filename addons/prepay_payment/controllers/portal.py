@@ -2,7 +2,7 @@ from decimal import Decimal, InvalidOperation
 
 from odoo import http
 from odoo.exceptions import UserError, ValidationError
-from odoo.http import request
+from odoo.http import content_disposition, request
 from werkzeug.exceptions import NotFound
 
 from odoo.addons.payment.controllers.portal import PaymentPortal
@@ -65,6 +65,32 @@ class PrepaidPortal(PaymentPortal):
             error=error,
             presets=[preset for preset in PRESETS if not limit or preset <= limit],
             orders=account.topup_ids.filtered(lambda topup: topup.state == "done")[:5],
+        )
+
+    @http.route(
+        "/my/prepaid/<int:account_id>/statement/<string:month>",
+        type="http",
+        auth="user",
+        methods=["GET"],
+        website=True,
+    )
+    def prepaid_statement(self, account_id, month, **_kwargs):
+        """The PDF of one month ("2026-03"), in the language of the tenant."""
+        account = self._prepaid_one("prepay.account", account_id)
+        if month not in account._statement_months():
+            raise NotFound()
+        report = request.env["ir.actions.report"].sudo()
+        pdf, _kind = report._render_qweb_pdf(
+            "prepay_billing.report_statement", account.ids, data={"month": month}
+        )
+        name = f"{account.number}-{month}.pdf"
+        return request.make_response(
+            pdf,
+            headers=[
+                ("Content-Type", "application/pdf"),
+                ("Content-Disposition", content_disposition(name, "inline")),
+                ("Cache-Control", "no-store"),
+            ],
         )
 
     @http.route("/my/prepaid/order/<int:order_id>", type="http", auth="user", website=True)

@@ -1,9 +1,12 @@
 import re
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from html import unescape
+from io import BytesIO
 
 from odoo.tests import HttpCase, JsonRpcException, tagged
 from odoo.tools import mute_logger
+from pypdf import PdfReader
 
 from .common import PaymentCase
 
@@ -211,6 +214,7 @@ class TestPortal(PaymentCase, HttpCase):
 
         for path, record_id in (
             ("/my/prepaid/{}/topup", self.stranger_account.id),
+            ("/my/prepaid/{}/statement/" + f"{datetime.now():%Y-%m}", self.stranger_account.id),
             ("/my/prepaid/order/{}", theirs.id),
             ("/my/prepaid/order/{}/steps", theirs.id),
             ("/my/prepaid/order/{}/pay", theirs.id),
@@ -226,6 +230,21 @@ class TestPortal(PaymentCase, HttpCase):
             errors.append((caught.exception.code, str(caught.exception)))
         self.assertEqual(errors[0], errors[1])
         self.assertFalse(theirs.transaction_ids)
+
+    def test_own_statement_of_a_month(self):
+        self.account.opened_on = date.today() - timedelta(days=40)
+        self.topup(50)
+        page = self.page(f"/my/prepaid/{self.account.id}/topup").text
+        links = re.findall(rf"/my/prepaid/{self.account.id}/statement/\d{{4}}-\d\d", page)
+        self.assertIn(len(links), (2, 3))
+        response = self.page(links[0])
+        self.assertEqual(response.headers["Content-Type"], "application/pdf")
+        text = "".join(PdfReader(BytesIO(response.content)).pages[0].extract_text().split())
+        self.assertIn(self.account.number, text)
+        self.assertIn("50.00", text)
+        for month in ("1999-01", "2999-01", "nonsense"):
+            path = f"/my/prepaid/{self.account.id}/statement/{month}"
+            self.assertEqual(self.page(path).status_code, 404)
 
     def test_nobody_orders_for_others(self):
         path = f"/my/prepaid/{self.account.id}/topup"
