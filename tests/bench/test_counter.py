@@ -23,7 +23,7 @@ from tests.support.stack import User, free_port, wait_for
 ACCOUNTS = 20_000
 BUILDINGS, FLOORS = 20, 10
 ROOMS = ACCOUNTS // BUILDINGS // FLOORS  # of a floor
-SALES, SEARCHES = 300, 300
+SALES, SEARCHES = 120, 200
 CASHIERS = 3
 SEARCH_P95_MS, SALE_P95_MS = 300, 1000
 #: What the database alone takes for one scan of all search texts.
