@@ -81,6 +81,7 @@
             "prepay_billing/static/src/room_board/**/*",
             "prepay_billing/static/src/opening/*",
         ],
+        "web.assets_unit_tests": ["prepay_billing/static/tests/**/*.test.js"],
         "web.assets_tests": ["prepay_billing/static/tests/tours/**/*"],
     },
     "installable": True,

@@ -103,20 +103,46 @@ class PrepayAccount(models.Model):
         query.limit = limit
         return self.browse(row[0] for row in self.env.execute_query(query.select()))
 
-    def _sold_with(self):
-        """This account and the one for the other medium of the same tenant's room."""
-        if not self or not self.medium or self.state != "open":
-            return self
-        others = self.search(
+    def _sold_together(self):
+        """By account those that are sold in one sale: the ones for both media of a tenant's room.
+
+        Accounts that stand alone are left out.
+        """
+        self.fetch(["state", "medium", "location_id", "partner_id"])
+        paired = self.filtered(lambda account: account.medium and account.state == "open")
+        if not paired:
+            return {}
+        others = self.search_fetch(
             [
-                ("location_id", "=", self.location_id.id),
-                ("partner_id", "=", self.partner_id.id),
+                ("location_id", "in", paired.location_id.ids),
+                ("partner_id", "in", paired.partner_id.ids),
                 ("state", "=", "open"),
-                ("medium", "not in", (False, self.medium)),
+                ("medium", "!=", False),
             ],
-            limit=1,
+            ["medium", "location_id", "partner_id"],
+            order="id",
         )
-        return (self | others).sorted(lambda account: (account.medium, account.id))
+        rooms = others.grouped(lambda account: (account.location_id, account.partner_id))
+        together = {}
+        for account in paired:
+            other = rooms[account.location_id, account.partner_id].filtered(
+                lambda item, medium=account.medium: item.medium != medium
+            )[:1]
+            if other:
+                together[account] = (account | other).sorted(lambda item: (item.medium, item.id))
+        return together
+
+    def _meter_numbers(self):
+        """Numbers of the present meters by account id."""
+        self.env["prepay.account.meter"].flush_model(["account_id", "meter_id", "end_at"])
+        self.env["prepay.meter"].flush_model(["number"])
+        self.env.cr.execute(
+            "SELECT s.account_id, array_agg(m.number ORDER BY m.number) FROM prepay_account_meter s"
+            " JOIN prepay_meter m ON m.id = s.meter_id"
+            " WHERE s.account_id = ANY(%s) AND s.end_at IS NULL GROUP BY 1",
+            [self.ids],
+        )
+        return dict(self.env.cr.fetchall())
 
     def _counter_values(self, own, granted, accrued, overdraft):
         self.ensure_one()

@@ -78,17 +78,24 @@ class PrepayCounter(models.AbstractModel):
         """
         self._check_cashier()
         limit = min(int(limit), 50)
-        accounts = self.env["prepay.account"]._search_at_counter(text or "", 2 * limit)
-        results, shown = [], set()
+        found = self.env["prepay.account"]._search_at_counter(text or "", 2 * limit)
+        partners = found._sold_together()
+        accounts = found.union(*partners.values())
+        # Only what is shown: whole records of accounts, tenants and meters take longer than the search.
+        accounts.fetch(["number", "location_id", "partner_id", "state", "level", "medium"])
+        accounts.location_id.fetch(["name", "parent_id"])
+        accounts.location_id.parent_id.fetch(["complete_name"])
+        accounts.partner_id.fetch(["name", "phone"])
+        meters = accounts._meter_numbers()
         money = accounts._available()
         levels = dict(accounts._fields["level"]._description_selection(self.env))
-        for account in accounts:
-            if account.id in shown:
+        results, shown = [], set()
+        for account in found:
+            if account.id in shown or len(results) == limit:
                 continue
-            together = account._sold_with()
+            together = partners.get(account, account)
             shown.update(together.ids)
-            missing = together.filtered(lambda item: item.id not in money)
-            money.update(missing._available() if missing else {})
+            level = max(together.mapped("level"), key=list(levels).index)
             results.append(
                 {
                     "account_ids": together.ids,
@@ -97,14 +104,14 @@ class PrepayCounter(models.AbstractModel):
                     "tenant": account.partner_id.name or "",
                     "phone": account.partner_id.phone or "",
                     "numbers": together.mapped("number"),
-                    "meters": together.meter_ids.mapped("number"),
+                    "meters": [number for item in together for number in meters.get(item.id, ())],
                     "closed": account.state != "open",
                     "available": amount_text(sum(money[item.id] for item in together)),
-                    "level": max(together.mapped("level"), key=list(levels).index),
-                    "level_label": levels[max(together.mapped("level"), key=list(levels).index)],
+                    "level": level,
+                    "level_label": levels[level],
                 }
             )
-        return results[:limit]
+        return results
 
     @api.model
     @api.readonly
@@ -118,7 +125,7 @@ class PrepayCounter(models.AbstractModel):
             account = accounts.search(
                 [("location_id", "=", location_id), ("state", "=", "open")], limit=1
             )
-        return account._sold_with().ids
+        return account._sold_together().get(account, account).ids
 
     @api.model
     @api.readonly

@@ -255,6 +255,12 @@ class TestCounter(CounterCase):
         with self.assertRaises(UserError):
             self.company.prepay_quick_amounts = "20 many"
 
+    def test_open_shift_and_its_total(self):
+        self.assertFalse(self.counter.setup()["shift"])
+        shift = self.env["prepay.shift"].with_user(self.cashier).create({})
+        sale = self.sell("30")
+        self.assertEqual(sale["shift"], {"id": shift.id, "name": shift.number, "total": "30.00"})
+
     def test_crediting_twice_credits_once(self):
         topup = self.topup(30)
         topup._credit()
@@ -332,6 +338,18 @@ class TestPayerCodes(CounterCase):
         self.assertEqual((answer["state"], answer["message"]), ("refused", "Balance too low"))
         self.assertEqual(self.counter.complete("k")["state"], "refused")
         self.assertEqual(self.available(), 0)
+
+    def test_captured_money_is_credited_without_a_shift(self):
+        """The shift is asked for before the payer pays; one that is closed meanwhile stops nothing."""
+        self.channel({"state": "captured"})
+        self.company.prepay_require_shift = True
+        self.refused(method="wechat_code", code=WECHAT)
+        shift = self.env["prepay.shift"].with_user(self.cashier).create({})
+        self.sell(key="k", method="wechat_code", code=WECHAT)
+        self.counter.capture("k", WECHAT)
+        shift.sudo().state = "confirmed"
+        self.assertEqual(self.counter.complete("k")["state"], "done")
+        self.assertEqual((self.available(), self.account.topup_ids.shift_id.id), (50, False))
 
     def test_captured_sale_is_credited_when_the_screen_is_gone(self):
         self.channel({"state": "captured"})

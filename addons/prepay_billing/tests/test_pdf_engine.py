@@ -84,13 +84,21 @@ class TestDownload(test_receipt.ReceiptCommon, HttpCase):
 
 @tagged("post_install", "-at_install")
 class TestReportHandler(test_js.HOOTCommon):
+    """Suites of scripts, each with its own run."""
+
     # The base class tests itself.
     test_generate_hoot_hash = None
     test_get_hoot_filter = None
     _test_params = ()  # set by Odoo's own runner only
 
     def test_report_handler(self):
-        self._test_params = [("+", "@prepay_meter/report_handler")]
+        self.run_suite("@prepay_meter/report_handler")
+
+    def test_counter_amounts(self):
+        self.run_suite("@prepay_billing/counter_amounts")
+
+    def run_suite(self, suite):
+        self._test_params = [("+", suite)]
         self.browser_js(
             f"/web/tests?headless&loglevel=2&preset=desktop&timeout=15000{self.get_hoot_filters()}",
             "",

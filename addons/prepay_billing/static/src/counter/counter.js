@@ -430,6 +430,7 @@ export class CounterScreen extends Component {
         this.state.busy = true;
         this.state.errors = {};
         const { code } = this.state;
+        const { key } = this;
         try {
             await Promise.all(
                 this.openAccounts.map((account) => {
@@ -444,7 +445,7 @@ export class CounterScreen extends Component {
             if (sale.state !== "done") {
                 sale = await this.takeCode(sale, code);
             }
-            if (sale) {
+            if (sale && key === this.key) {
                 this.sold(sale);
             }
         } catch (error) {
