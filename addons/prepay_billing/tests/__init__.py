@@ -7,6 +7,7 @@ from . import test_ledger
 from . import test_ledger_concurrent
 from . import test_meter_replacement
 from . import test_pdf_engine
+from . import test_ratio_change
 from . import test_receipt
 from . import test_room_change
 from . import test_shared_cost
@@ -15,5 +16,6 @@ from . import test_supply_batches
 from . import test_supply_choice
 from . import test_supply_forecast
 from . import test_tenancy_line
+from . import test_tenancy_money
 from . import test_tours
 from . import test_wallet

@@ -32,3 +32,15 @@ class TestTours(BillingCase, HttpCase):
         self.start_tour("/odoo/prepay-my-shift", "prepay_shift_hand_in", login=self.cashier.login)
         shift.invalidate_recordset()
         self.assertEqual((shift.state, shift.counted_cash, shift.difference), ("closed", 200, 0))
+
+    def test_closing(self):
+        """The operator closes an account in Chinese, with a register that was read by hand."""
+        self.env["res.lang"]._activate_lang("zh_CN")
+        self.operator.group_ids += self.env.ref("prepay_billing.group_cashier")
+        self.operator.lang = "zh_CN"
+        self.topup(20)
+        self.read(105, 1)
+        self.start_tour("/odoo/prepay-accounts", "prepay_closing", login=self.operator.login)
+        closing = self.env["prepay.closing"].search([("account_id", "=", self.account.id)])
+        self.assertEqual((closing.state, closing.amount), ("done", 13.54))
+        self.assertEqual(self.account.state, "closed")
