@@ -15,7 +15,7 @@ registry.category("web_tour.tours").add("prepay_closing", {
             trigger: ".o_field_widget[name=line_ids] .o_field_widget[name=reading_reason] input",
             run: "edit 网关损坏，现场抄表",
         },
-        { trigger: ".o_field_widget[name=settlement_html]", run: "click" },
+        { trigger: ".oe_title", run: "click" },
         { trigger: ".o_field_widget[name=settlement_html] table td:contains(109.500)" },
         { trigger: ".o_field_widget[name=expected]:contains(13.54)" },
         { trigger: "button[name=action_confirm]", run: "click" },
