@@ -1,6 +1,7 @@
 from . import test_allowance
 from . import test_charging
 from . import test_closing
+from . import test_closing_concurrent
 from . import test_counter
 from . import test_handover
 from . import test_ledger
