@@ -58,6 +58,7 @@
         "views/prepay_handover_views.xml",
         "views/prepay_room_change_views.xml",
         "views/prepay_meter_replacement_views.xml",
+        "views/prepay_ratio_change_views.xml",
         "views/prepay_account_views.xml",
         "views/prepay_location_views.xml",
         "views/prepay_meter_views.xml",

@@ -64,6 +64,7 @@ from . import prepay_handover_line
 from . import prepay_room_change
 from . import prepay_room_change_line
 from . import prepay_meter_replacement
+from . import prepay_ratio_change
 from . import prepay_room_type
 from . import prepay_location
 from . import prepay_location_supply

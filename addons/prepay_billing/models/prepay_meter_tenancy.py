@@ -1,4 +1,4 @@
-from odoo import models
+from odoo import fields, models
 
 
 class PrepayMeter(models.Model):
@@ -6,8 +6,20 @@ class PrepayMeter(models.Model):
 
     _inherit = "prepay.meter"  # pylint: disable=consider-merging-classes-inherited
 
+    ratio = fields.Integer(
+        string="CT × PT Ratio",
+        default=1,
+        readonly=True,
+        aggregator=None,
+        tracking=True,
+        help="Ratio of the transformers that the register counts with. Changed by “Change CT”.",
+    )
+
     def action_replace(self):
         return self._new_document("prepay_billing.prepay_meter_replacement_action")
+
+    def action_change_ratio(self):
+        return self._new_document("prepay_billing.prepay_ratio_change_action")
 
     def _new_document(self, xml_id):
         """The draft of this meter when there is one, else a new document for it."""

@@ -4,6 +4,7 @@ from . import test_batch_runner
 from . import test_batch_tours
 from . import test_charging
 from . import test_closing
+from . import test_closing_concurrent
 from . import test_counter
 from . import test_counter_search
 from . import test_handover
@@ -11,6 +12,7 @@ from . import test_ledger
 from . import test_ledger_concurrent
 from . import test_meter_replacement
 from . import test_pdf_engine
+from . import test_ratio_change
 from . import test_receipt
 from . import test_room_board
 from . import test_room_change
@@ -20,5 +22,6 @@ from . import test_supply_batches
 from . import test_supply_choice
 from . import test_supply_forecast
 from . import test_tenancy_line
+from . import test_tenancy_money
 from . import test_tours
 from . import test_wallet

@@ -83,6 +83,10 @@ class TestMeterReplacement(TenancyCase):
             [(self.other.id, "energy", at + timedelta(days=day), 100_000 + 24_000 * day)
              for day in range(2)]
         )  # fmt: skip
+        daily = self.env["prepay.reading.daily"]
+        daily._mark_new()
+        while daily._count_marked():
+            daily._roll_up_batch()
         replacement = self.replacement(meter_id=self.other.id)
         replacement.action_estimate()
         self.assertTrue(replacement.estimated)

@@ -70,3 +70,15 @@ class TestTours(CounterCase, HttpCase):
         topup._credit()
         self.start_tour("/odoo/prepay-accounts", "prepay_counter_reverse", login=self.cashier.login)
         self.assertEqual((topup.state, topup.reversal_id.reason), ("reversed", "房间选错"))
+
+    def test_closing(self):
+        """The operator closes an account in Chinese, with a register that was read by hand."""
+        self.env["res.lang"]._activate_lang("zh_CN")
+        self.operator.group_ids += self.env.ref("prepay_billing.group_cashier")
+        self.operator.lang = "zh_CN"
+        self.topup(20)
+        self.read(105, 1)
+        self.start_tour("/odoo/prepay-accounts", "prepay_closing", login=self.operator.login)
+        closing = self.env["prepay.closing"].search([("account_id", "=", self.account.id)])
+        self.assertEqual((closing.state, closing.amount), ("done", 13.54))
+        self.assertEqual(self.account.state, "closed")
