@@ -431,7 +431,7 @@ class Openings(Rows):
                 self.bad(table, row, columns[code], str(trouble))
         item.record = record
 
-    def write(self):
+    def store(self):
         """Write the presets that are new or changed.
 
         :return: all presets of the file, also those that were there

@@ -12,10 +12,11 @@ import threading
 import time
 
 from odoo import SUPERUSER_ID, api
-from odoo.addons.bus.models.bus import stop_event
 from odoo.modules import module
 from odoo.modules.registry import Registry
 from odoo.sql_db import db_connect
+
+from odoo.addons.bus.models.bus import stop_event
 
 _logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def _run(dbname):
     while not stop_event.is_set():
         try:
             _relay(dbname)
-        except Exception:  # noqa: BLE001 - the boards go on by polling meanwhile
+        except Exception:
             _logger.info("Room board: changes are not heard, trying again", exc_info=True)
         stop_event.wait(PAUSE)
 

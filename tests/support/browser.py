@@ -38,6 +38,7 @@ class Browser:
         self._socket = websocket.create_connection(self._page(), timeout=60)
         self.send("Page.enable")
         self.send("Runtime.enable")
+        self.send("Performance.enable", timeDomain="threadTicks")
         self.resize(width, height)
 
     def _page(self) -> str:
@@ -67,6 +68,11 @@ class Browser:
         )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of CPU of the page's main thread so far, by kind of work; waiting for the CPU is not in it."""
+        rows = self.send("Performance.getMetrics")["metrics"]
+        return {row["name"]: row["value"] for row in rows if row["name"].endswith("Duration")}
 
     def log_in(self, url: str, session: requests.Session) -> None:
         """Take the login of a session."""

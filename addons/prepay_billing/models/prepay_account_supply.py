@@ -415,6 +415,7 @@ class PrepayAccount(models.Model):
     @api.model
     def _cron_rate_and_supply(self, batch=20000):
         """Rate new readings, post what is due, then decide about supply (every minute)."""
+        self.env["prepay.supply.batch"].sudo()._lapse()
         touched = self.env["prepay.charge.run"]._cron_charge()
         accounts = touched.account_id | self.search(
             [("state", "=", "open"), ("level", "!=", "normal")]

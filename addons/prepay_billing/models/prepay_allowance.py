@@ -10,6 +10,22 @@ from ..engine.ledger import GRANTED, unused_grants
 from ..engine.rounding import to_fen
 
 BATCH = 1000
+#: What a second person approves; a change asks anew.
+_TERMS = frozenset(
+    (
+        "company_id",
+        "location_id",
+        "basis",
+        "medium",
+        "quantity",
+        "amount",
+        "per",
+        "period",
+        "unused",
+    )
+    + ("date_from", "date_to")
+)
+_APPROVAL = frozenset(("state", "requested_id", "approved_id"))
 
 
 class PrepayAllowance(models.Model):
@@ -77,6 +93,18 @@ class PrepayAllowance(models.Model):
         default="cleared",
         tracking=True,
     )
+    state = fields.Selection(
+        [("active", "In Force"), ("waiting", "Waiting for Approval")],
+        required=True,
+        default="active",
+        readonly=True,
+        copy=False,
+        tracking=True,
+    )
+    requested_id = fields.Many2one("res.users", string="Requested By", readonly=True, copy=False)
+    approved_id = fields.Many2one(
+        "res.users", string="Approved By", readonly=True, copy=False, tracking=True
+    )
     grant_ids = fields.One2many("prepay.allowance.grant", "allowance_id", string="Grants")
 
     _dates = models.Constraint(
@@ -95,6 +123,57 @@ class PrepayAllowance(models.Model):
                     self.env._("Allowance %s: a term needs its last day.", plan.name)
                 )
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            self._check_approval_fields(vals)
+        plans = super().create(vals_list)
+        plans._ask()
+        return plans
+
+    def write(self, vals):
+        self._check_approval_fields(vals)
+        result = super().write(vals)
+        if not _TERMS.isdisjoint(vals):
+            self._ask()
+        return result
+
+    def _check_approval_fields(self, vals):
+        if not (self.env.su or _APPROVAL.isdisjoint(vals)):
+            raise AccessError(self.env._("Approve the allowance with its button."))
+
+    # approval
+
+    def _ask(self):
+        """New terms: whoever entered them does not approve them."""
+        for plan in self.sudo():
+            plan.write({"requested_id": self.env.uid, "approved_id": False, "state": "active"})
+            shares = plan._shares().items()
+            if plan._exceeds(sum((plan._worth(*item)[1] for item in shares), Decimal(0))):
+                plan.state = "waiting"
+
+    def _exceeds(self, total):
+        """What a period grants needs a second person."""
+        self.ensure_one()
+        limit = Decimal(f"{self.company_id.prepay_four_eyes_limit:.2f}")
+        return not self.sudo().approved_id and total > limit
+
+    def action_approve(self):
+        """The second person agrees with the terms; the grants follow with the next run."""
+        for plan in self:
+            plan._check_accountant()
+            plan._lock()
+            plan.invalidate_recordset(["state", "requested_id"])
+            if plan.state != "waiting":
+                raise UserError(self.env._("%s does not wait for an approval.", plan.name))
+            if plan.requested_id == self.env.user:
+                raise UserError(
+                    self.env._(
+                        "%s was requested by you. Somebody else has to approve it.", plan.name
+                    )
+                )
+            plan.sudo().write({"state": "active", "approved_id": self.env.uid})
+
     # buttons
 
     def action_preview(self):
@@ -109,6 +188,19 @@ class PrepayAllowance(models.Model):
         self._check_accountant()
         for plan in self:
             plan._grant(plan._today())
+            if plan.state == "waiting":
+                return {
+                    "type": "ir.actions.client",
+                    "tag": "display_notification",
+                    "params": {
+                        "type": "warning",
+                        "message": self.env._(
+                            "%s grants more than one person may give. Somebody else has to approve it.",
+                            plan.name,
+                        ),
+                        "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+                    },
+                }
         return self._open(self.env._("Grants"))
 
     def action_open_grants(self):
@@ -175,6 +267,13 @@ class PrepayAllowance(models.Model):
         )
         return Decimal(f"{supplies[:1].tariff_id.current_price:.6f}")
 
+    def _worth(self, account, share):
+        """(price, amount) of a share of ``_shares``, CNY as Decimal."""
+        if self.basis == "money":
+            return Decimal(0), share[1]
+        price = self._price(account)
+        return price, to_fen(share[1] * price)
+
     def _draft(self, day):
         """Draft grants of the period of a day, for accounts that have none yet."""
         self.ensure_one()
@@ -194,8 +293,7 @@ class PrepayAllowance(models.Model):
         had = grants.search([("allowance_id", "=", self.id), ("period", "=", code)]).account_id
         rows = []
         for account, (heads, share) in self._shares().items():
-            price = self._price(account) if self.basis == "quantity" else Decimal(0)
-            amount = to_fen(share * price) if self.basis == "quantity" else share
+            price, amount = self._worth(account, (heads, share))
             if account in had or amount <= 0:
                 continue
             rows.append(
@@ -216,10 +314,18 @@ class PrepayAllowance(models.Model):
     def _grant(self, day):
         """Post the grants of the period of a day, exactly once for each account.
 
+        Above the limit of one person they stay a preview until somebody else approves the plan.
+
         :return: the grants posted now
         """
         self.ensure_one()
         drafts = self._draft(day)
+        whole = self.grant_ids.sudo().filtered(lambda item: item.period == drafts[:1].period)
+        if drafts and self._exceeds(
+            sum((Decimal(f"{grant.amount:.2f}") for grant in whole), Decimal(0))
+        ):
+            self.sudo().state = "waiting"
+            return drafts.browse()
         for index in range(0, len(drafts), BATCH):
             part = drafts[index : index + BATCH]
             words = self.company_id._prepay_env()

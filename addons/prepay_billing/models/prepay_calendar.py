@@ -14,6 +14,7 @@ class PrepayCalendar(models.Model):
 
     _name = "prepay.calendar"
     _description = "Holiday Calendar"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "name, id"
 
     name = fields.Char(required=True, translate=True)
@@ -36,6 +37,27 @@ class PrepayCalendar(models.Model):
             calendar.is_ending = not calendar.last_day or calendar.last_day < soon.replace(
                 month=1, day=1
             )
+
+    @api.model
+    def _cron_remind(self):
+        """Ask a person for the special days of the coming year, once, until they are entered."""
+        year = fields.Date.add(fields.Date.context_today(self), months=1).year
+        for calendar in self.search([]):
+            company = calendar.company_id or self.env.company
+            asked = calendar.activity_ids
+            if not calendar.is_ending:
+                asked.action_done()
+            elif not asked:
+                words = company._prepay_env()
+                calendar.activity_schedule(
+                    "mail.mail_activity_data_todo",
+                    summary=words._("Enter the holidays of %s", year),
+                    note=words._(
+                        "The State Council publishes them each November. Until then Monday to Friday "
+                        "count as workdays."
+                    ),
+                    user_id=self.env["prepay.supply.batch"]._someone(company).id,
+                )
 
     def _engine_calendar(self):
         """The calendar as the rating engine takes it. An empty recordset knows weekends only."""

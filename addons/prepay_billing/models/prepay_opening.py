@@ -122,9 +122,7 @@ class PrepayOpening(models.Model):
     policy_id = fields.Many2one("prepay.supply.policy", check_company=True, ondelete="restrict")
     heads = fields.Integer(string="Persons", default=1)
     overdraft_limit = fields.Monetary(help="So much may be used beyond the balance.")
-    carried = fields.Monetary(
-        string="Carried In", compute="_compute_money", store=True, help="老表金额转入"
-    )
+    carried = fields.Monetary(string="Carried In", compute="_compute_money", store=True)
     preset = fields.Monetary(string="Preset Taken Off", compute="_compute_money", store=True)
     amount = fields.Monetary(string="First Payment", copy=False, tracking=True)
     water_amount = fields.Monetary(
@@ -136,6 +134,9 @@ class PrepayOpening(models.Model):
         ),
         default="cash",
         required=True,
+    )
+    payer_code = fields.Char(
+        string="Payer's Code", copy=False, help="Scanned from the payer's phone."
     )
     received = fields.Monetary(copy=False, help="Cash handed over.")
     change = fields.Monetary(compute="_compute_change")
@@ -159,9 +160,9 @@ class PrepayOpening(models.Model):
         "prepay_meter.group_auditor,prepay_meter.group_admin",
     )
     opened_at = fields.Datetime(string="Opened On", readonly=True, copy=False, index=True)
-    opened_by_id = fields.Many2one("res.users", string="Opened By", readonly=True, copy=False)
+    opened_by_id = fields.Many2one("res.users", readonly=True, copy=False)
     undone_at = fields.Datetime(string="Undone On", readonly=True, copy=False)
-    undone_by_id = fields.Many2one("res.users", string="Undone By", readonly=True, copy=False)
+    undone_by_id = fields.Many2one("res.users", readonly=True, copy=False)
     undo_reason = fields.Char(string="Reason for Undoing", readonly=True, copy=False)
     batch_id = fields.Many2one(
         "prepay.opening.batch", readonly=True, copy=False, index="btree_not_null"
@@ -326,7 +327,7 @@ class PrepayOpening(models.Model):
         return {
             "location_id", "partner_id", "tenant_name", "tenant_phone", "line_ids", "layout",
             "join_account_id", "policy_id", "heads", "overdraft_limit", "amount", "water_amount",
-            "method", "received",
+            "method", "received", "payer_code",
         }  # fmt: skip
 
     # defaults
@@ -577,8 +578,9 @@ class PrepayOpening(models.Model):
             opening.problem = "\n".join(opening._problems()) or False
 
     def action_read_now(self):
-        """Ask all meters of these openings for a reading."""
-        return self.line_ids.action_read_now()
+        """Ask all meters that a gateway reaches for a reading."""
+        reached = self.line_ids.filtered(lambda line: line.meter_id.gateway_id)
+        return (reached or self.line_ids).action_read_now()
 
     def action_take_readings(self):
         """Take over the newest readings."""
@@ -645,6 +647,7 @@ class PrepayOpening(models.Model):
                     room=self.location_id.name,
                 )
             )
+        self.state = "draft"  # of a queued one too: its terms are completed now
         self._refresh_readings()
         problems = self._problems()
         if problems:
@@ -683,7 +686,7 @@ class PrepayOpening(models.Model):
                 .sudo(False)
             )
         if not self.partner_id:
-            super().write({"partner_id": tenant.id})
+            self.partner_id = tenant
         return tenant
 
     def _make_accounts(self, tenant):
@@ -715,7 +718,7 @@ class PrepayOpening(models.Model):
                     lambda item, line=line: item.meter_id == line.meter_id and not item.end_at
                 )
             if not self.account_id:
-                super().write({"account_id": account.id})
+                self.account_id = account
 
     def _post_carried(self):
         """Money of the replaced meters, less what was preset in them."""
@@ -766,6 +769,7 @@ class PrepayOpening(models.Model):
                 self.method,
                 key=f"prepay.opening:{self.id}",
                 received=exact(self.received) if self.method == "cash" and self.received else None,
+                code=(self.payer_code or "").strip(),
                 note=self.env._("First payment of opening %s", self.number),
                 confirmed=True,
             )
@@ -816,7 +820,7 @@ class PrepayOpening(models.Model):
             self.env.invalidate_all(flush=False)
             problem = self.env["prepay.opening.batch"]._explain(error)
         if problem:
-            super().write({"state": "draft", "problem": problem})
+            self.write({"state": "draft", "problem": problem})
         return not problem
 
     # undo
@@ -878,6 +882,15 @@ class PrepayOpening(models.Model):
                 self.env._(
                     "%s: a meter or the account was closed or changed since. It cannot be undone.",
                     self.number,
+                )
+            )
+        waiting = self.sudo().topup_ids.filtered(lambda item: item.state == "draft")
+        if waiting:
+            raise UserError(
+                self.env._(
+                    "%(number)s: payment %(amount)s is still on its way. Try again in some minutes.",
+                    number=self.number,
+                    amount=f"{waiting[0].amount:.2f}",
                 )
             )
         posted = (

@@ -132,13 +132,11 @@ class PrepayOpeningBatch(models.Model):
             if batch.state == "queued":
                 batch.state = "running"
             user = batch.user_id
-            context = {
-                **self.env.context,
-                "lang": user.lang or get_lang(self.env).code,
-                "tz": user.tz,
-                "allowed_company_ids": batch.company_id.ids,
-            }
-            opening.with_user(user).with_context(context)._open_or_note()
+            opening.with_user(user).with_context(
+                lang=user.lang or get_lang(self.env).code,
+                tz=user.tz,
+                allowed_company_ids=batch.company_id.ids,
+            )._open_or_note()
             batch._finish()
             if not commit(1):
                 return

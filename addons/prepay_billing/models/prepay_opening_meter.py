@@ -37,14 +37,12 @@ class PrepayOpeningMeter(models.Model):
     carried = fields.Monetary(
         string="Carried In", help="老表金额转入: money that was left in the replaced meter."
     )
-    preset = fields.Monetary(
-        string="Preset", help="预置金额: money preset in the meter, taken off the account."
-    )
+    preset = fields.Monetary(help="预置金额: money preset in the meter, taken off the account.")
     overload_w = fields.Integer(string="Overload Limit (W)", help="0: no limit.")
     alarm_1 = fields.Monetary(
-        string="Alarm 1", help="Shown by the meter itself, where it can; the policy has its own."
+        help="Shown by the meter itself, where it can; the policy has its own."
     )
-    alarm_2 = fields.Monetary(string="Alarm 2")
+    alarm_2 = fields.Monetary()
     can_alarm = fields.Boolean(compute="_compute_can")
     is_water = fields.Boolean(compute="_compute_can")
     supply_id = fields.Many2one(
@@ -80,21 +78,39 @@ class PrepayOpeningMeter(models.Model):
     @api.onchange("meter_id")
     def _onchange_meter_id(self):
         """A meter that is added by hand gets what is usual for it."""
-        super()._onchange_meter_id()
+        result = super()._onchange_meter_id()
         if self.meter_id:
             for name, value in self.env["prepay.opening"]._line_for(self.meter_id).items():
                 if name not in ("meter_id", "register", "read_at", "source"):
                     self[name] = value
+        return result
 
     @api.model_create_multi
     def create(self, vals_list):
         for vals in vals_list:
             two_decimals(self, vals, MONEY)
-        return super().create(vals_list)
+        lines = super().create(vals_list)
+        lines._check_open_terms()
+        return lines
 
     def write(self, vals):
         two_decimals(self, vals, MONEY)
+        if vals.keys() - {"supply_id"}:
+            self._check_open_terms()
         return super().write(vals)
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_opened(self):
+        self._check_open_terms()
+
+    def _check_open_terms(self):
+        """What was opened stays as it was opened."""
+        for opening in self.opening_id.filtered(lambda item: item.state in ("done", "undone")):
+            raise UserError(
+                self.env._(
+                    "%s has been opened and cannot change. Undo it and open again.", opening.number
+                )
+            )
 
     # checks of the opening
 

@@ -46,7 +46,7 @@ class PrepayRefund(models.Model):
     @api.model
     def _source_models(self):
         """Documents a refund may come from."""
-        names = ("prepay.closing", "prepay.opening", "prepay.topup")
+        names = ("prepay.closing", "prepay.handover", "prepay.opening", "prepay.topup")
         return [(name, self.env[name]._description) for name in names if name in self.env]
 
     @api.model_create_multi

@@ -1,5 +1,4 @@
 import re
-from datetime import timedelta
 from decimal import Decimal
 
 from odoo import api, fields, models
@@ -492,6 +491,14 @@ class PrepayRoomBoard(models.AbstractModel):
         return ("electricity", "water") if medium == "both" else (medium,)
 
     # live
+
+    @api.model
+    def _channels(self):
+        """What an open board hears: changes of its user's companies, and of no others."""
+        user = self.env.user
+        if not user.has_group("prepay_meter.group_user"):
+            return []
+        return [(company, CHANNEL) for company in user.company_ids]
 
     @api.model
     def _tell(self, names):

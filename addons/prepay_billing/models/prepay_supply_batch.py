@@ -1,4 +1,5 @@
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -9,6 +10,8 @@ from ..engine.supply_batch import blast, blast_limit
 WINDOW = 10
 #: Hours for which an approval lets meters be cut, and a refusal keeps them on.
 APPROVED_HOURS, REFUSED_HOURS = 4, 24
+#: Hours for which a question waits where the policies allow cuts at any time.
+ASKED_HOURS = 12
 
 
 class PrepaySupplyBatch(models.Model):
@@ -29,6 +32,7 @@ class PrepaySupplyBatch(models.Model):
             ("waiting", "Waits for a Person"),
             ("approved", "Approved"),
             ("refused", "Refused"),
+            ("lapsed", "Lapsed"),
             ("done", "Carried Out"),
             ("undone", "Undone"),
         ],
@@ -85,10 +89,18 @@ class PrepaySupplyBatch(models.Model):
         if not self.env.user.has_group("prepay_meter.group_operator"):
             raise UserError(self.env._("Only operators may decide about mass cuts."))
         self.check_access("read")
+        now = fields.Datetime.now()
         batches = self.sudo().filtered(lambda batch: batch.state == "waiting")
         if not batches:
             raise UserError(self.env._("This was decided already."))
-        now = fields.Datetime.now()
+        lapsed = batches.filtered(lambda batch: batch.valid_until and batch.valid_until <= now)
+        if lapsed:
+            raise UserError(
+                self.env._(
+                    "%s: nobody answered in time. When the cuts are due again, a new question is asked.",
+                    lapsed[0].display_name,
+                )
+            )
         batches.write(
             {
                 "state": state,
@@ -112,6 +124,7 @@ class PrepaySupplyBatch(models.Model):
         if not cuts:
             return {}
         now = fields.Datetime.now()
+        self._lapse(now)
         sites = {}
         for meter in cuts:
             sites.setdefault(_site(meter.account_id.location_id), []).append(meter)
@@ -189,6 +202,7 @@ class PrepaySupplyBatch(models.Model):
         if batch:
             batch.held_ids = [(6, 0, sorted({*batch.held_ids.ids, *ids}))]
             return
+        asked_until = self._asked_until(site, meters, fields.Datetime.now())
         words = site.company_id._prepay_env()
         reason = words._(
             "%(count)s meters at once, after %(recent)s in ten minutes; allowed are %(limit)s.",
@@ -197,7 +211,13 @@ class PrepaySupplyBatch(models.Model):
             limit=limit,
         )
         batch = self.create(
-            {"site_id": site.id, "state": "waiting", "reason": reason, "held_ids": [(6, 0, ids)]}
+            {
+                "site_id": site.id,
+                "state": "waiting",
+                "reason": reason,
+                "held_ids": [(6, 0, ids)],
+                "valid_until": asked_until,
+            }
         )
         user = site.company_id.prepay_blast_user_id or self._someone(site.company_id)
         batch.activity_schedule(
@@ -206,6 +226,36 @@ class PrepaySupplyBatch(models.Model):
             note=reason,
             user_id=user.id,
         )
+
+    @api.model
+    def _asked_until(self, site, meters, now):
+        """Until when a question waits: the end of the cut window, the latest of these meters.
+
+        :param now: naive UTC
+        :return: naive UTC
+        """
+        zone = ZoneInfo(site.tz)
+        local = now.replace(tzinfo=timezone.utc).astimezone(zone)
+        accounts = meters[0].account_id.union(*(meter.account_id for meter in meters))
+        ends = []
+        for policy in accounts._engine_policies().values():
+            if policy.window_end is None:
+                ends.append(now + timedelta(hours=ASKED_HOURS))
+                continue
+            day = local.date() + timedelta(days=local.time() >= policy.window_end)
+            end = datetime.combine(day, policy.window_end, zone)
+            ends.append(end.astimezone(timezone.utc).replace(tzinfo=None))
+        return max(ends, default=now + timedelta(hours=ASKED_HOURS))
+
+    @api.model
+    def _lapse(self, now=None):
+        """Questions that nobody answered in time end; nobody is cut by an approval of yesterday's."""
+        lapsed = self.search(
+            [("state", "=", "waiting"), ("valid_until", "<=", now or fields.Datetime.now())]
+        )
+        if lapsed:
+            lapsed.state = "lapsed"
+            lapsed.activity_ids.unlink()
 
     @api.model
     def _someone(self, company):

@@ -106,20 +106,23 @@ class PrepayTenancyLine(models.AbstractModel):
     def _take_reading(self):
         """The newest accepted reading of the meter, when there is one."""
         self.ensure_one()
+        newest = self._newest(self.meter_id)
+        if newest:
+            self.update(newest)
+
+    @api.model
+    def _newest(self, meter):
+        """Values of a line with the newest accepted reading of a meter; empty when it has none."""
         # The collector writes the state by SQL, behind the cache.
-        meter = self.meter_id
         meter.state_id.invalidate_recordset()
         meter.invalidate_recordset(["last_read_at", "last_value"])
         if not meter.last_read_at:
-            return False
-        self.update(
-            {
-                "source": "meter",
-                "register": meter.last_value / 1000,
-                "read_at": meter.last_read_at,
-            }
-        )
-        return True
+            return {}
+        return {
+            "source": "meter",
+            "register": meter.last_value / 1000,
+            "read_at": meter.last_read_at,
+        }
 
     def _register_base(self):
         """The register in Wh or litres."""

@@ -2,7 +2,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.tests import tagged
+from odoo.tests import new_test_user, tagged
 
 from .common import BillingCase
 
@@ -136,3 +136,47 @@ class TestAllowance(BillingCase):
         self.assertEqual(set(plan.grant_ids.mapped("state")), {"draft"})
         plan.with_user(self.accountant).action_grant()
         self.assertEqual(plan.grant_ids.entry_id.user_id, self.accountant)
+
+    def test_above_the_limit_a_second_person_approves(self):
+        second = new_test_user(
+            self.env,
+            "accountant-2-t",
+            groups="base.group_user,prepay_billing.group_accountant",
+            company_id=self.company.id,
+            company_ids=[(6, 0, self.company.ids)],
+        )
+        self.company.prepay_four_eyes_limit = 500
+        plan = self.plan(basis="money", amount=250)
+        self.assertEqual(plan.state, "active", "500 in a period is the limit")
+        plan = plan.with_user(self.accountant)
+        plan.amount = 250.01
+        self.assertEqual(plan.state, "waiting")
+        self.assertEqual(plan.action_grant()["tag"], "display_notification")
+        self.assertFalse(plan._grant(date(2026, 5, 20)))
+        self.assertEqual(self.granted(), 0)
+        with self.assertRaises(UserError):
+            plan.action_approve()
+        with self.assertRaises(AccessError):
+            plan.write({"state": "active", "approved_id": second.id})
+        plan.with_user(second).action_approve()
+        self.assertEqual((plan.state, plan.approved_id), ("active", second))
+        with self.assertRaises(UserError):
+            plan.with_user(second).action_approve()
+        plan._grant(date(2026, 5, 20))
+        self.assertEqual(self.granted(), Decimal("250.01"))
+        plan.name = "Another name"
+        self.assertEqual(plan.approved_id, second, "a name is no term")
+        plan.with_user(second).per = "person"
+        self.assertEqual((plan.state, plan.requested_id), ("waiting", second))
+        self.assertFalse(plan.approved_id)
+        self.assertFalse(plan._grant(date(2026, 6, 20)))
+
+    def test_rooms_that_come_later_take_a_plan_above_the_limit(self):
+        self.company.prepay_four_eyes_limit = 25
+        plan = self.plan(basis="money", amount=12)
+        self.assertEqual(plan.state, "active")
+        self.assertEqual(len(plan._grant(date(2026, 5, 1))), 2)
+        self._account(self._meter("M-900", "000000000900"))
+        self.assertFalse(plan._grant(date(2026, 5, 2)), "36 in this month")
+        self.assertEqual(plan.state, "waiting")
+        self.assertEqual(set(plan.grant_ids.mapped("state")), {"granted", "draft"})

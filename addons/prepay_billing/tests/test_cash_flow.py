@@ -2,6 +2,7 @@ from decimal import Decimal
 
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
+from odoo.tools import SQL
 
 from .common import BillingCase
 
@@ -67,6 +68,21 @@ class TestCashFlow(BillingCase):
         for line in self.shift.total_ids:
             self.assertEqual(round(line.net, 2), round(by_method[line.method], 2), line.method)
         self.assertEqual(len(flows.search(mine)), self.shift.count)
+
+    def test_queries_use_the_indexes(self):
+        """Conditions on shift and time reach the tables: a day is found without reading all sales."""
+        self.env.flush_all()
+        self.env.cr.execute("SET LOCAL enable_seqscan = off")
+        query = self.env["prepay.cash.flow"]._table_query
+        for condition, inside in (
+            (SQL("f.shift_id = %s", self.shift.id), "using prepay_topup__shift_id_index"),
+            (SQL("f.at >= '2026-01-01'"), "paid_at >= '2026-01-01"),
+            (SQL("f.at >= '2026-01-01'"), "posted_at >= '2026-01-01"),
+        ):
+            self.env.cr.execute(
+                SQL("EXPLAIN SELECT SUM(f.amount) FROM (%s) f WHERE %s", query, condition)
+            )
+            self.assertIn(inside, "\n".join(row[0] for row in self.env.cr.fetchall()))
 
     def test_general_ledger_is_the_sum_of_the_wallets(self):
         """Each method on its account; the liability moves by what the wallets moved, to the fen."""

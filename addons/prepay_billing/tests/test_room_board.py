@@ -231,6 +231,24 @@ class TestRoomBoardLive(BoardCase):
         self.assertIn(f'{{"places":[{self.room.id}]}}', message["message"])
         self.assertNotIn("Zhang", message["message"])
 
+    def test_only_readers_hear_and_only_of_their_companies(self):
+        board = self.env["prepay.room.board"]
+        self.assertEqual(
+            board.with_user(self.reader)._channels(), [(self.company, "prepay_room_board")]
+        )
+        self.assertEqual(board.with_user(self._user("deaf-t"))._channels(), [])
+
+    def test_many_places_are_told_as_everything(self):
+        rooms = self.env["prepay.location"].create(
+            [{"name": f"D-{n}", "kind": "room", "parent_id": self.floor.id} for n in range(501)]
+        )
+        accounts = self.env["prepay.account"].create(
+            [{"partner_id": self.tenant.id, "location_id": room.id} for room in rooms]
+        )
+        self.env.flush_all()
+        (message,) = self.told({f"a{account.id}" for account in accounts})
+        self.assertIn('{"places":null}', message["message"])
+
 
 @tagged("post_install", "-at_install")
 class TestRoomBoardTour(BoardCase, HttpCase):
@@ -248,6 +266,19 @@ class TestRoomBoardTour(BoardCase, HttpCase):
         command = self.meter.command_ids
         self.assertEqual((command.target, command.cause), ("open", "operator"))
         self.assertEqual((command.reason, command.state), ("Repair", "confirmed"))
+
+    def test_auditor_only_looks(self):
+        self.topup(30)
+        self.start_tour(
+            "/odoo/prepay-room-board", "prepay_room_board_auditor", login=self.auditor.login
+        )
+
+    def test_empty_board(self):
+        company = self.env["res.company"].create({"name": "New factory"})
+        self.admin.write({"company_ids": [(6, 0, company.ids)], "company_id": company.id})
+        self.start_tour(
+            "/odoo/prepay-room-board", "prepay_room_board_empty", login=self.admin.login
+        )
 
     def collector(self, stop):
         """What a collector writes for a command, and what the board is told of it.

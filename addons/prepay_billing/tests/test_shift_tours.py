@@ -5,13 +5,14 @@ from .common import BillingCase
 
 @tagged("post_install", "-at_install")
 class TestShiftTours(BillingCase, HttpCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.env["res.lang"]._activate_lang("zh_CN")
+        cls.cashier.lang = "zh_CN"
+
     def test_shift(self):
         """Open the shift, reverse a wrong sale, count and hand in, in Chinese."""
-        self.env["res.lang"]._activate_lang("zh_CN")
-        self.env["ir.module.module"].search([("name", "=", "prepay_billing")])._update_translations(
-            ["zh_CN"]
-        )
-        self.cashier.lang = "zh_CN"
         self.start_tour("/odoo/prepay-my-shift", "prepay_shift_open", login=self.cashier.login)
         shift = self.env["prepay.shift"].search([("user_id", "=", self.cashier.id)])
         self.assertEqual((shift.state, shift.opening_float), ("open", 200))
@@ -26,3 +27,7 @@ class TestShiftTours(BillingCase, HttpCase):
         self.start_tour("/odoo/prepay-my-shift", "prepay_shift_hand_in", login=self.cashier.login)
         shift.invalidate_recordset()
         self.assertEqual((shift.state, shift.counted_cash, shift.difference), ("closed", 200, 0))
+        self.accountant.lang = "zh_CN"
+        self.start_tour("/odoo/prepay-shifts", "prepay_shift_receive", login=self.accountant.login)
+        shift.invalidate_recordset()
+        self.assertEqual((shift.state, shift.confirmed_by_id), ("confirmed", self.accountant))

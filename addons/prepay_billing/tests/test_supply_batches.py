@@ -3,7 +3,9 @@
 import time
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from unittest.mock import patch
 
+from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
@@ -87,6 +89,38 @@ class TestSupplyBatches(BillingCase):
         self.batch().with_user(self.boss).action_refuse()
         self.assertFalse(self.accounts._evaluate_supply())
         self.assertEqual(len(self.batch()), 1)
+
+    def test_a_question_that_nobody_answers_lapses_and_is_asked_again(self):
+        self.cut(self.accounts[:4])
+        batch = self.batch()
+        now = fields.Datetime.now()
+        self.assertAlmostEqual(
+            batch.valid_until, now + timedelta(hours=12), delta=timedelta(minutes=5)
+        )
+        batch._lapse()
+        self.assertEqual(batch.state, "waiting", "its time is not over")
+        batch.valid_until = now - timedelta(seconds=1)
+        with self.assertRaises(UserError):
+            batch.with_user(self.boss).action_approve()
+        with patch.object(
+            type(self.env["ir.cron"]), "_commit_progress", lambda *_args, **_vals: 60
+        ):
+            self.env["prepay.account"]._cron_rate_and_supply()
+        self.assertEqual(batch.state, "lapsed")
+        self.assertFalse(batch.activity_ids)
+        self.assertFalse(self.accounts.meter_ids.command_ids, "silence is no approval")
+        again = self.batch() - batch
+        self.assertEqual((again.state, again.held_count), ("waiting", 4))
+        self.assertEqual(again.activity_ids.user_id, self.boss)
+
+    def test_a_question_lapses_with_the_window(self):
+        self.policy.write({"any_time": False, "window_start": 9, "window_end": 16.5})
+        batches, meters = self.env["prepay.supply.batch"], [*self.accounts[:2].meter_ids]
+        for now, until in (
+            (datetime(2026, 11, 23, 3), datetime(2026, 11, 23, 8, 30)),
+            (datetime(2026, 11, 23, 8, 30), datetime(2026, 11, 24, 8, 30)),
+        ):
+            self.assertEqual(batches._asked_until(self.project, meters, now), until)
 
     def test_cuts_of_the_last_ten_minutes_count(self):
         self.assertEqual(len(self.cut(self.accounts[:2])), 2)

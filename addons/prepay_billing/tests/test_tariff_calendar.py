@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from freezegun import freeze_time
 from odoo.tests import tagged
 
 from .common import BillingCase
@@ -35,6 +36,25 @@ class TestTariffCalendar(BillingCase):
         # Days off and make-up workdays of the notices of the State Council.
         self.assertEqual([sum(day.year == year for day in off) for year in (2025, 2026)], [28, 33])
         self.assertEqual([sum(day.year == year for day in worked) for year in (2025, 2026)], [5, 6])
+
+    def test_a_person_is_asked_for_the_coming_year_once(self):
+        """The shipped days end with 2026: the notice for 2027 comes out in November 2026."""
+        calendar = self.env.ref("prepay_billing.calendar_china")
+        calendar.activity_ids.unlink()
+        with freeze_time("2026-10-20 04:00"):
+            calendar._cron_remind()
+        self.assertFalse(calendar.activity_ids, "there is nothing to enter yet")
+        with freeze_time("2026-12-05 04:00"):
+            self.env.invalidate_all()
+            calendar._cron_remind()
+            calendar._cron_remind()
+            activity = calendar.activity_ids
+            self.assertEqual(len(activity), 1)
+            self.assertIn("2027", activity.summary)
+            self.assertTrue(activity.user_id.has_group("prepay_meter.group_admin"))
+            calendar.day_ids = [(0, 0, {"date": "2027-01-01", "day_type": "holiday"})]
+            calendar._cron_remind()
+            self.assertFalse(calendar.activity_ids)
 
     def test_the_nearest_calendar_counts(self):
         shipped = self.env.ref("prepay_billing.calendar_china")

@@ -134,7 +134,7 @@ class PrepayOpeningImportWizard(models.TransientModel):
                     reason=first.message,
                 )
             )
-        openings = found.write()
+        openings = found.store()
         if not openings:
             raise UserError(
                 self.env._("All rooms of this file are opened already. Nothing is left to do.")

@@ -45,8 +45,13 @@ class PrepayWalletOperation(models.TransientModel):
             "prepay.transfer",
             "prepay.wallet.adjustment",
             "prepay.shared.cost",
+            "prepay.closing",
+            "prepay.handover",
+            "prepay.room.change",
+            "prepay.meter.replacement",
+            "prepay.ratio.change",
         )
-        return [(name, self.env[name]._description) for name in names]
+        return [(name, self.env[name]._description) for name in names if name in self.env]
 
     def action_confirm(self):
         self.ensure_one()

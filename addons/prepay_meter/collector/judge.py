@@ -119,6 +119,7 @@ def judge(
     result.at = found.at
     result.source = 2 if found.source == "late" else 1
     result.readings = [(REGISTERS[code], value) for code, value in registers.items()]
+    result.total = registers[billed]
     meter.last_value, meter.last_at = history.value, history.at
     if not found.notes:
         return _GOOD

@@ -123,10 +123,15 @@ class Link(asyncio.Protocol):
         finally:
             self.abandon(done)
 
-    @property
-    def idle(self) -> bool:
-        """Whether `start` may be called now."""
-        return self.connected and self._done is None and self._loop.time() >= self._free_at
+    def idle_at(self, now: float) -> bool:
+        """Whether `start` may be called at this loop time."""
+        transport = self.transport
+        return (
+            transport is not None
+            and self._done is None
+            and now >= self._free_at
+            and not transport.is_closing()
+        )
 
     def start(self, exchange: Exchange, done: Done, now: float) -> None:
         """Send the request of ``exchange`` at once and have ``done`` called with what comes of it.

@@ -29,6 +29,7 @@ class PollResult:
     """What one poll or message of one meter showed.
 
     ``readings``: (channel number, value in Wh or L); ``values``: everything else by channel code;
+    ``total``: the billed register among them;
     ``at``: time of the values, ``seen``: when they arrived (both naive UTC); ``source``: 1 polled,
     2 late.
     """
@@ -42,6 +43,7 @@ class PollResult:
     online: bool = True
     source: int = 1
     seen: datetime | None = None
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

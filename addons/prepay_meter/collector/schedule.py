@@ -52,7 +52,8 @@ class Schedule:
 
     def next(self, now: float) -> tuple[int | None, float]:
         """The meter to poll now, or None and the time to look again."""
-        live, silent = self._first(self._heap), self._first(self._silent)
+        live = self._first(self._heap)
+        silent = self._first(self._silent) if self._silent else None
         if silent is not None and silent[0] <= now:
             others_wait = live is not None and live[0] <= now
             if not others_wait or now >= self._silent_until:

@@ -163,12 +163,13 @@ class Sink:
         self._take((*_NO_ROWS, journal), done)
 
     def _take(self, item: Item, done: Callable[[], None] | None) -> None:
+        if not self._items:  # else they know already
+            self._idle.clear()
+            self._wake.set()
         if done is None:
             self._items.append(item)
         else:
             self._done.append((item, done))
-        self._idle.clear()
-        self._wake.set()
 
     @property
     def waiting(self) -> int:
@@ -287,9 +288,11 @@ def _rows(result: PollResult) -> tuple[tuple, str | None, str | None]:
     if readings:
         head, tail = f"{at}\t{meter.id}\t", f"\t{result.source}\n"
         lines = "".join([f"{head}{number}\t{value}{tail}" for number, value in readings])
-        for number, value in readings:
-            if number in TOTALS:
-                total = value
+        total = result.total
+        if total is None:
+            for number, value in readings:
+                if number in TOTALS:
+                    total = value
     if values and not _ELECTRICAL.isdisjoint(values):
         electrical = _text([at, meter.id, *map(values.get, ELECTRICAL)])
     state = (

@@ -95,7 +95,7 @@ class GatewayWorker:
         self._may_serve = may_serve
         self._failures = 0
         self._dials_in = gateway.dials_in
-        self._asked: tuple[Meter, plan.Block, float] | None = None
+        self._in_flight: tuple[Meter, plan.Block, float] | None = None
         self._row_over: asyncio.Future | None = None
         self._in_row = self._answered  # one object, to be known by
         self._in_rows = True
@@ -243,7 +243,8 @@ class GatewayWorker:
             meter_id, at = self.schedule.next(now)
             if meter_id is not None:
                 meter = self.gateway.meters[meter_id]
-                block = self._only_block(meter) if self._in_rows and self.link.idle else None
+                rows = self._in_rows and self.link.idle_at(now)
+                block = self._only_block(meter) if rows else None
                 if block is None:
                     await self.poll(meter)
                 else:
@@ -342,12 +343,12 @@ class GatewayWorker:
         try:
             await over
         finally:
-            self._row_over = self._asked = None
+            self._row_over = self._in_flight = None
             self.link.abandon(self._in_row)
 
     def _ask_in_row(self, meter: Meter, block: plan.Block, now: float) -> None:
         self.schedule.remove(meter.id)
-        self._asked = meter, block, now
+        self._in_flight = meter, block, now
         self.link.start(driver.request(meter, block), self._in_row, now)
 
     def _answered(self, reply: Reply | None, error: Exception | None) -> None:
@@ -355,7 +356,7 @@ class GatewayWorker:
         over = self._row_over
         if over is None or over.done():
             return
-        meter, block, began = self._asked
+        meter, block, began = self._in_flight
         try:
             if reply is not None and not reply.more:
                 try:
@@ -394,7 +395,7 @@ class GatewayWorker:
             if meter_id is not None and self._may_serve():
                 meter = self.gateway.meters[meter_id]
                 block = self._only_block(meter)
-                if block is not None and self.link.idle:
+                if block is not None and self.link.idle_at(now):
                     self._ask_in_row(meter, block, now)
                     return
         over.set_result(None)
@@ -427,11 +428,13 @@ class GatewayWorker:
         now = utcnow()
         self.last_seen = now
         meter.missed, meter.ever_seen = 0, True
-        registers = {code: value for code, value in found.items() if code in REGISTERS}
-        if len(registers) < len(found):
-            found = {code: value for code, value in found.items() if code not in REGISTERS}
-        else:
-            found = {}
+        registers, others = {}, {}
+        for code, value in found.items():
+            if code in REGISTERS:
+                registers[code] = value
+            else:
+                others[code] = value
+        found = others
         result = PollResult(meter, at or now, values=found, seen=now)
         verdict = judge(meter, result, registers, now, at is not None)
         if verdict.lookup:

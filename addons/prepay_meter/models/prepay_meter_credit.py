@@ -366,22 +366,32 @@ class PrepayMeterCredit(models.Model):
         ).cleared_at = fields.Datetime.now()
 
     @api.model
-    def _exchange(self, meter, counter, carried_fen, reference=""):
+    def _exchange(self, meter, counter, carried_fen, reference="", onto=None):
         """The device was exchanged (C-07): close the series, begin one at the new device's ``counter``.
 
         Credit that was left in the old device moves once, as the first purchase of the new one;
         purchases that were never sent follow it.
 
         :param int carried_fen: credit read from the old device, 0 when there was none
+        :param onto: the meter that stands for the new device, when it has a record of its own
         :raises UserError: a purchase is in doubt or stopped: it must be settled on the old device
         """
         meter.ensure_one()
         meter = meter.sudo()
-        self._lock(meter)
+        new = onto.sudo() if onto else meter
+        for item in (meter | new).sorted("id"):
+            self._lock(item)
         rows = self.sudo().search(
             [("meter_id", "=", meter.id), ("series", "=", meter.credit_series)], order="number"
         )
         unsettled = rows.filtered(lambda row: row.state in ("sent", "stopped"))
+        if onto:
+            unsettled |= self.sudo().search(
+                [
+                    ("meter_id", "=", new.id),
+                    ("state", "in", ("queued", "sent", "stopped")),
+                ]
+            )
         if unsettled:
             raise UserError(
                 self.env._(
@@ -391,9 +401,9 @@ class PrepayMeterCredit(models.Model):
             )
         waiting = rows.filtered(lambda row: row.state == "queued")
         waiting.write({"state": "void", "detail": self.env._("Moved to the new device.")})
-        meter.write(
+        new.write(
             {
-                "credit_series": meter.credit_series + 1,
+                "credit_series": new.credit_series + 1,
                 "credit_base": counter,
                 "credit_locked": True,
             }
@@ -403,8 +413,8 @@ class PrepayMeterCredit(models.Model):
         created = self.sudo().create(
             [
                 {
-                    "meter_id": meter.id,
-                    "series": meter.credit_series,
+                    "meter_id": new.id,
+                    "series": new.credit_series,
                     "number": counter + place,
                     "amount_fen": amount,
                     "origin": origin if origin != "exchange" or place == 1 else "sale",

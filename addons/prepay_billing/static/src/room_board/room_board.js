@@ -43,7 +43,8 @@ export class RoomBoard extends Component {
     setup() {
         this.orm = useService("orm");
         this.action = useService("action");
-        this.bus = useService("bus_service");
+        // In a state, so that a lost socket shows.
+        this.bus = useState(useService("bus_service"));
         this.keepLast = new KeepLast();
         this.scroller = useRef("scroller");
         this.search = useRef("search");

@@ -38,13 +38,39 @@ registry.category("web_tour.tours").add("prepay_room_board", {
             run: "edit 1380000",
         },
         {
-            content: "Enter goes to it, and opens it",
+            content: "Enter goes to it",
             trigger: ".o_prb_search",
             run: "press Enter",
         },
         {
             trigger: tile("B-101", ":focus"),
-            run: "click",
+            run: "press /",
+        },
+        {
+            content: "the slash leads back to the search",
+            trigger: ".o_prb_search:focus",
+            run: "clear",
+        },
+        {
+            trigger: ".o_prb_search:focus",
+            run: "press ArrowDown",
+        },
+        {
+            content: "arrows go from tile to tile",
+            trigger: tile("B-101", ":focus"),
+            run: "press ArrowRight",
+        },
+        {
+            trigger: tile("B-102", ":focus"),
+            run: "press ArrowDown",
+        },
+        {
+            trigger: tile("B-1001", ":focus"),
+            run: "press Home",
+        },
+        {
+            trigger: tile("B-101", ":focus"),
+            run: "press Enter",
         },
         {
             content: "the panel shows the money and the meter",
@@ -87,10 +113,6 @@ registry.category("web_tour.tours").add("prepay_room_board", {
         },
         {
             content: "select a whole floor",
-            trigger: ".o_prb_clear",
-            run: "click",
-        },
-        {
             trigger: ".o_prb_select",
             run: "click",
         },
@@ -115,6 +137,51 @@ registry.category("web_tour.tours").add("prepay_room_board", {
         {
             trigger: ".o_prb_density",
             run: "click",
+        },
+    ],
+});
+
+registry.category("web_tour.tours").add("prepay_room_board_auditor", {
+    steps: () => [
+        {
+            content: "the auditor sees the rooms and has nothing to select them for",
+            trigger: `.o_prb:not(:has(.o_prb_select)) ${tile("B-101")}`,
+            run: "click",
+        },
+        {
+            content: "and in the room nothing to change",
+            trigger: ".o_prb_panel .o_prb_available:contains(30.00)",
+        },
+        {
+            trigger: ".o_prb_panel:not(:has(button[name='switch'], button[name='sell'], button[name='close_account'], button[name='read_now']))",
+        },
+        {
+            trigger: ".o_prb_panel button[name='history']",
+            run: "click",
+        },
+        {
+            content: "back again the room is still open",
+            trigger: ".o_list_view .o_data_row, .o_back_button, .breadcrumb-item a",
+        },
+        {
+            trigger: ".breadcrumb-item a, .o_back_button",
+            run: "click",
+        },
+        {
+            trigger: ".o_prb_panel .o_prb_available:contains(30.00)",
+        },
+    ],
+});
+
+registry.category("web_tour.tours").add("prepay_room_board_empty", {
+    steps: () => [
+        {
+            content: "an empty board shows the way to import sites",
+            trigger: ".o_prb_empty button[name='import_sites']",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view",
         },
     ],
 });

@@ -80,3 +80,25 @@ tours.add("prepay_shift_hand_in", {
         },
     ],
 });
+
+tours.add("prepay_shift_receive", {
+    steps: () => [
+        {
+            content: "shifts by state",
+            trigger: ".o_switch_view.o_kanban",
+            run: "click",
+        },
+        {
+            content: "the cash that was handed in is shown",
+            trigger: ".o_kanban_record:contains('cashier-t'):contains('0.00')",
+            run: "click",
+        },
+        {
+            trigger: "button[name='action_confirm']",
+            run: "click",
+        },
+        {
+            trigger: ".o_arrow_button_current[data-value='confirmed']",
+        },
+    ],
+});
