@@ -684,10 +684,7 @@ class PrepayBatch(models.Model):
             [self.id],
         )
         self.env["prepay.batch.line"].invalidate_model()
-        vals = {"state": "queued"}
-        if self.kind == "tariff" and not self.valid_from:
-            vals["valid_from"] = self.start_at or fields.Datetime.now()
-        super().write(vals)
+        self.state = "queued"
         self._trigger(self.start_at)
 
     @api.model
