@@ -228,7 +228,9 @@ class Tariff(Kind):
             if batch.undo_of_id:
                 starts = changes._take_back(group.mapped("source_id.change_id"))
             else:
-                starts = changes._plan(group.supply_id, tariff, batch.valid_from, batch)
+                starts = changes._plan(
+                    group.supply_id, tariff, batch.valid_from or batch.started_at, batch
+                )
             group._mark_recorded(
                 {line: starts.get(line.supply_id.id) for line in group}, follow_changes=True
             )

@@ -23,7 +23,7 @@ WINDOW = 100
 #: Lines from which on the planner of the database is told about them.
 MANY = 500
 #: Seconds for which one call of the scheduled action works, and between two looks.
-SLICE, PAUSE = 30, 0.5
+SLICE, PAUSE = 30, 1.0
 #: Seconds after which readings that did not come are asked for again: a collector may have restarted.
 ASK_AGAIN = 30
 #: Minutes after which a preview is made anew before the operation begins.
@@ -684,10 +684,7 @@ class PrepayBatch(models.Model):
             [self.id],
         )
         self.env["prepay.batch.line"].invalidate_model()
-        vals = {"state": "queued"}
-        if self.kind == "tariff" and not self.valid_from:
-            vals["valid_from"] = self.start_at or fields.Datetime.now()
-        super().write(vals)
+        self.state = "queued"
         self._trigger(self.start_at)
 
     @api.model

@@ -71,9 +71,7 @@ class PrepayTariffChange(models.Model):
     tariff_id = fields.Many2one(
         "prepay.tariff", required=True, index=True, ondelete="restrict", readonly=True
     )
-    before_id = fields.Many2one(
-        "prepay.tariff", string="Before", required=True, ondelete="restrict", readonly=True
-    )
+    before_id = fields.Many2one("prepay.tariff", required=True, ondelete="restrict", readonly=True)
     batch_id = fields.Many2one(
         "prepay.batch", string="Batch Operation", index=True, ondelete="set null", readonly=True
     )

@@ -344,6 +344,12 @@ class TestBatchTariff(BatchCase):
         self.env["prepay.tariff.change"]._begin(later)
         self.assertEqual((self.supply.tariff_id, change.begun), (self.dear, True))
 
+    def test_without_a_time_it_begins_with_the_operation(self):
+        batch = self.change()
+        change = self.line(batch, self.meter).change_id
+        self.assertEqual(change.from_at, batch.started_at)
+        self.assertEqual(self.supply.tariff_id, self.dear)
+
     def test_two_changes_in_one_interval(self):
         third = self.dear.copy({"name": "Dearest"})
         third.version_ids.filtered(lambda version: version.state != "approved").state = "approved"
