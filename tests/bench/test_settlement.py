@@ -22,10 +22,11 @@ if os.environ.get("PREPAY_BENCH_MILLION"):
     SIZES.append(1_000_000)
 FLEET = int(os.environ.get("PREPAY_BENCH_METERS", "100000"))
 RATIO = 0.40
-#: Time of a meter in the largest fleet, in times of one in the smallest.
+#: Processor time of a meter in the largest fleet, in times of one in the smallest.
 LINEAR = 1.6
 
 SETUP = """
+import os
 import time
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -96,6 +97,13 @@ def fleet(name, count):
     env.cr.execute("SELECT s.id FROM prepay_account_meter s JOIN prepay_meter m ON m.id = s.meter_id "
                    "WHERE m.number ~ ('^' || %s || '[0-9]+$') ORDER BY 1", [name])
     return [row[0] for row in env.cr.fetchall()]
+
+
+def cpu():
+    # Seconds of processor that this process and its server process have used.
+    with open(f"/proc/{env.cr._cnx.get_backend_pid()}/stat") as stat:
+        user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
+    return time.process_time() + (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def product(ids, posting="run"):
@@ -278,17 +286,21 @@ def test_cost_is_linear(site):
         f"""
         product(fleet("W", 500))
         for index, size in enumerate({SIZES}):
-            result[str(size)] = product(fleet(chr(65 + index) + "X", size))
+            ids = fleet(chr(65 + index) + "X", size)
+            began = cpu()
+            result[str(size)] = [product(ids), cpu() - began]
         """
     )
-    table = Table("settlement of fleets of different sizes", "meters, µs a meter")
+    table = Table(
+        "settlement of fleets of different sizes", "meters, µs of processor and of time a meter"
+    )
     costs = {}
     for size in SIZES:
-        costs[size] = sum(found[str(size)].values()) / size * 1e6
-        parts = ", ".join(
-            f"{name} {spent / size * 1e6:.0f}" for name, spent in found[str(size)].items()
-        )
-        table.add(f"  {size:>10,} {costs[size]:8.1f}  ({parts})")
+        spent, used = found[str(size)]
+        costs[size] = used / size * 1e6
+        parts = ", ".join(f"{name} {part / size * 1e6:.0f}" for name, part in spent.items())
+        whole = sum(spent.values()) / size * 1e6
+        table.add(f"  {size:>10,} {costs[size]:8.1f} {whole:8.1f}  ({parts})")
     table.goal(
         f"a meter of {SIZES[-1]:,} in times of one of {SIZES[0]:,}",
         costs[SIZES[-1]] / costs[SIZES[0]],

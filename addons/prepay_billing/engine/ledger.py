@@ -98,6 +98,8 @@ def validate_entry(
         raise LedgerError(
             problem, f"{kind} of {amount!r} refused ({problem})", kind=kind, amount=amount
         )
+    if reverses is None and kind != _REVERSAL:
+        return
     problem = _reference_problem(Entry(kind, amount, bucket), reverses)
     if problem:
         raise LedgerError(

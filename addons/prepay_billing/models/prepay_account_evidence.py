@@ -47,14 +47,18 @@ class PrepayAccount(models.Model):
         rows = self.env.cr.fetchall()
         self.env.cr.execute("SELECT id, policy_id FROM prepay_location WHERE policy_id IS NOT NULL")
         of_place = dict(self.env.cr.fetchall())
+        above = {
+            path: next(
+                (of_place[place] for place in reversed(_path(path)) if place in of_place), None
+            )
+            for path in {row[4] for row in rows}
+        }
         return {
             account_id: account_policy
             or room_policy
             or type_policy
-            or next(
-                (of_place[place] for place in reversed(_path(path)) if place in of_place),
-                company_policy,
-            )
+            or above[path]
+            or company_policy
             for account_id, account_policy, room_policy, type_policy, path, company_policy in rows
         }
 

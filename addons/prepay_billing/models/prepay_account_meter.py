@@ -17,6 +17,8 @@ from ..engine.rating import RatedLine, TierState
 
 #: Assignments that one transaction rates.
 BATCH = 5000
+#: Assignments that one look for something new goes through.
+WIDEST = 50 * BATCH
 #: Readings of one assignment that one transaction rates.
 ROWS = 2000
 #: Sums are exact or refused.
@@ -27,7 +29,7 @@ _SPAN = """
 SELECT max(x.id), count(*)
   FROM (SELECT s.id FROM prepay_account_meter s
          WHERE s.id > %(after)s AND (%(ids)s::int[] IS NULL OR s.id = ANY(%(ids)s::int[]))
-         ORDER BY s.id LIMIT %(limit)s) x
+         ORDER BY s.id LIMIT %(span)s) x
 """
 _PICK = """
 SELECT s.id, s.meter_id, m.medium, m.profile_id, s.tariff_id, a.location_id, l.tz, s.rate_source,
@@ -58,7 +60,7 @@ SELECT s.id, s.meter_id, m.medium, m.profile_id, s.tariff_id, a.location_id, l.t
              WHERE e.meter_id = s.meter_id AND e.state = 'current' AND e.end_at > s.rated_at
                AND (s.provisional_until IS NULL OR e.end_at > s.provisional_until)
                AND (s.end_at IS NULL OR e.end_at <= s.end_at))))
- ORDER BY s.id
+ ORDER BY s.id LIMIT %(limit)s
    FOR NO KEY UPDATE OF s SKIP LOCKED
 """
 _READINGS = """
@@ -261,7 +263,7 @@ class PrepayAccountMeter(models.Model):
         once.
 
         :param after: id behind which the batch begins
-        :param limit: assignments that the batch looks at
+        :param limit: assignments that the batch rates at most
         :return: (ids of the assignments rated, id to go on after or None when that was the last batch,
             number of assignments posted, number of wallet entries)
         """
@@ -269,28 +271,11 @@ class PrepayAccountMeter(models.Model):
         now = now or fields.Datetime.now()
         changes = self.env["prepay.tariff.change"].sudo()
         changes._begin(now)
-        span = {"after": after, "ids": self.ids or None, "limit": limit}
-        self.env.cr.execute(_SPAN, span)
-        last, count = self.env.cr.fetchone()
-        if not count:
-            return [], None, 0, 0
-        following = last if count == limit else None
         versions = self._tariff_versions()
         with_fees = {key for key, items in versions.items() if has_fees(items)}
-        self.env.cr.execute(
-            _PICK,
-            {
-                **span,
-                "last": last,
-                "fee_tariffs": list(with_fees),
-                "now": now,
-                "tick": timedelta(microseconds=1),
-            },
-        )
-        row_type = namedtuple("Row", [column.name for column in self.env.cr.description])
-        picked = [*map(row_type._make, self.env.cr.fetchall())]
+        picked, following = self._pick(after, limit, now, list(with_fees))
         if not picked:
-            return [], following, 0, 0
+            return [], None, 0, 0
         picked = changes._split(picked, versions)
         with_fees = {key for key, items in versions.items() if has_fees(items)}
         rows = self._fetch_rows(picked)
@@ -303,7 +288,7 @@ class PrepayAccountMeter(models.Model):
                 if item.id in estimates:
                     item.estimate(*estimates[item.id])
                 if len(new) >= ROWS and not item.problem:
-                    following = min(following or last, item.id - 1)  # it has more: again from there
+                    following = min(following or item.id, item.id - 1)  # it has more: again
                 if row.tariff_id in with_fees:
                     until = min(now, row.end_at or now)
                     since = row.fees_until or row.start_at
@@ -324,6 +309,29 @@ class PrepayAccountMeter(models.Model):
         self.env["prepay.account"].invalidate_model(["accrued", "available", "balance_at"])
         ids = [item.id for item in series]
         return ids, following, len(settled.residues), settled.count
+
+    @api.model
+    def _pick(self, after, limit, now, fee_tariffs):
+        """Lock the next assignments that have something new.
+
+        :return: (rows, see ``_PICK``; id to go on after or None at the end)
+        """
+        span, tick = limit, timedelta(microseconds=1)
+        while True:
+            options = {"after": after, "ids": self.ids or None, "span": span, "limit": limit}
+            self.env.cr.execute(_SPAN, options)
+            last, count = self.env.cr.fetchone()
+            if not count:
+                return [], None
+            options.update(last=last, fee_tariffs=fee_tariffs, now=now, tick=tick)
+            self.env.cr.execute(_PICK, options)
+            row_type = namedtuple("Row", [column.name for column in self.env.cr.description])
+            picked = [*map(row_type._make, self.env.cr.fetchall())]
+            if len(picked) == limit:
+                return picked, picked[-1].id
+            if picked or count < span:
+                return picked, last if count == span else None
+            after, span = last, min(span * 2, WIDEST)
 
     @api.model
     def _split_due(self, picked, series, now):

@@ -94,7 +94,7 @@ class PrepayAllowance(models.Model):
         tracking=True,
     )
     state = fields.Selection(
-        [("active", "In Force"), ("waiting", "Waiting for Approval")],
+        [("active", "Effective"), ("waiting", "Waiting for Approval")],
         required=True,
         default="active",
         readonly=True,

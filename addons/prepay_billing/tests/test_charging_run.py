@@ -85,6 +85,20 @@ class TestChargeRun(ChargingCase):
         self.assertTrue(all(item[3] == "posted" for row in results[1][0] for item in row[3]))
         self.assertTrue(all(row[3] and row[4] for row in results[1][0]))
 
+    def test_a_batch_looks_past_what_has_nothing_new(self):
+        """Assignments without news do not count; a batch takes no more than its size all the same."""
+        supplies = self.plant(9).sorted("id")
+        supplies[0]._rate_new_readings(self.at(30))
+        supplies[3:8]._rate_new_readings(self.at(30))
+        expected, after = supplies[1:3].ids + supplies[8].ids, 0
+        found = []
+        while after is not None:
+            ids, after = supplies._rate_batch(after, 2, self.at(30))
+            self.assertLessEqual(len(ids), 2)
+            found += ids
+        self.assertEqual(found, expected)
+        self.assertEqual(supplies._rate_batch(0, 2, self.at(30)), ([], None))
+
     def links(self, supply):
         """Charges with the amount of their wallet entry, and what the entries say of them."""
         entries = self.entries(supply)
