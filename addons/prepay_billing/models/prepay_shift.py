@@ -57,7 +57,7 @@ class PrepayShift(models.Model):
         tracking=True,
     )
     opened_at = fields.Datetime(
-        string="Opened On", required=True, readonly=True, copy=False, default=fields.Datetime.now
+        string="Began On", required=True, readonly=True, copy=False, default=fields.Datetime.now
     )
     opening_float = fields.Monetary(
         string="Float",
