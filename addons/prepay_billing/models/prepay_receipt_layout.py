@@ -150,14 +150,18 @@ class PrepayReceiptLayout(models.Model):
 
     @api.model
     def _default_copies(self, paper):
-        names = (
-            (self.env._("Stub Copy"), PAPERS[paper].box is not None),
-            (self.env._("Customer Copy"), True),
-            (self.env._("Finance Copy"), PAPERS[paper].box is not None),
-        )
+        only_customer = PAPERS[paper].box is None
         return [
-            (0, 0, {"sequence": sequence, "name": name, "printed": printed})
-            for sequence, (name, printed) in enumerate(names)
+            (
+                0,
+                0,
+                {
+                    "sequence": sequence,
+                    "kind": kind,
+                    "printed": kind == "customer" or not only_customer,
+                },
+            )
+            for sequence, kind in enumerate(("stub", "customer", "finance"))
         ]
 
     @api.model

@@ -98,7 +98,7 @@ class PrepayReceiptReport(models.AbstractModel):
         layout = layout.with_context(lang=self.env.lang)
         texts = self._texts(layout, kind, values, company, zone, reversed_number)
         geometry = PAPERS[layout.paper]
-        copies = layout.copy_ids.filtered("printed").mapped("name") or [""]
+        copies = [copy._title() for copy in layout.copy_ids.filtered("printed")] or [""]
         cells = []
         for line in layout.field_ids.filtered("shown"):
             if line.key == "meter_table":

@@ -234,6 +234,8 @@ class TestLayout(ReceiptCommon):
         self.assertIn("FinanceCopy", texts[2])
         layout.copy_ids[0].printed = False
         self.assertEqual(len(self._pages(layout)), 2)
+        layout.copy_ids[1].name = "For You"
+        self.assertIn("ForYou", self._text(self._pages(layout)[0]))
         layout.carbon = True
         (page,) = self._pages(layout)
         self.assertNotIn("StubCopy", self._text(page))
