@@ -424,6 +424,7 @@ export class RoomBoard extends Component {
     batch() {
         return this.action.doAction("prepay_billing.prepay_batch_action", {
             additionalContext: { default_meter_ids: this.selectedMeters },
+            viewType: "form",
         });
     }
 

@@ -83,6 +83,7 @@ export class RoomPanel extends Component {
     openAccount() {
         return this.action.doAction("prepay_billing.prepay_opening_action", {
             additionalContext: { default_location_id: this.props.room.id },
+            viewType: "form",
             onClose: () => this.done(),
         });
     }
@@ -90,6 +91,7 @@ export class RoomPanel extends Component {
     closeAccount(account) {
         return this.action.doAction("prepay_billing.prepay_closing_action", {
             additionalContext: { default_account_id: account.id },
+            viewType: "form",
             onClose: () => this.done(),
         });
     }
