@@ -42,7 +42,7 @@ class PrepayCalendar(models.Model):
     def _cron_remind(self):
         """Ask a person for the special days of the coming year, once, until they are entered."""
         year = fields.Date.add(fields.Date.context_today(self), months=1).year
-        for calendar in self.search([]):
+        for calendar in self.search([("active", "=", True)]):
             company = calendar.company_id or self.env.company
             asked = calendar.activity_ids
             if not calendar.is_ending:

@@ -1,10 +1,10 @@
 from collections import namedtuple
 from datetime import timedelta
 from decimal import Decimal
-from itertools import groupby
 from operator import itemgetter
 
 from odoo import api, fields, models
+from odoo.tools import groupby
 
 from odoo.addons.prepay_meter.big_integer import BigInteger
 from odoo.addons.prepay_meter.channels import BILLED
@@ -332,7 +332,6 @@ class PrepayCharge(models.Model):
         }
         entries, due, residues, closed, absurd = [], [], {}, {}, []
         for (supply_id, day), group in groupby(rows, _SUPPLY_DAY):
-            group = [*group]
             first = group[0]
             account_id, company_id = first[7:9]
             residue = residues.get(supply_id, first[9])
