@@ -53,9 +53,10 @@ class PrepayClosing(models.Model):
         }
 
     def _check_ready(self):
-        super()._check_ready()
+        result = super()._check_ready()
         if self.way == "move" and not self.target_id:
             raise UserError(self.env._("Choose the account that the money moves to."))
+        return result
 
     def _target(self):
         return self.target_id

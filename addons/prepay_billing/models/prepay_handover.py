@@ -42,9 +42,7 @@ class PrepayHandover(models.Model):
         string="Go On in the Tiers",
         help="The new tenant goes on where the old one stood in the tiers. Otherwise they begin anew.",
     )
-    new_account_id = fields.Many2one(
-        "prepay.account", string="New Account", readonly=True, copy=False, index=True
-    )
+    new_account_id = fields.Many2one("prepay.account", readonly=True, copy=False, index=True)
 
     _open_unique = models.UniqueIndex(
         "(account_id) WHERE state IN ('draft', 'waiting', 'done')",
@@ -67,7 +65,7 @@ class PrepayHandover(models.Model):
         return super()._button_fields() | {"new_account_id"}
 
     def _check_ready(self):
-        super()._check_ready()
+        result = super()._check_ready()
         if self.new_partner_id == self.partner_id:
             raise UserError(
                 self.env._(
@@ -97,6 +95,7 @@ class PrepayHandover(models.Model):
                         self.account_id.display_name,
                     )
                 )
+        return result
 
     def _target(self):
         return self.new_account_id

@@ -51,7 +51,6 @@ class PrepayMeterReplacement(models.Model):
     )
     new_meter_id = fields.Many2one(
         "prepay.meter",
-        string="New Meter",
         check_company=True,
         ondelete="restrict",
         domain="[('id', '!=', meter_id), ('medium', '=', medium), ('company_id', '=', company_id), "

@@ -42,7 +42,7 @@ class PrepayTenancyDocument(models.AbstractModel):
     approved_id = fields.Many2one("res.users", string="Approved By", readonly=True, copy=False)
     done_at = fields.Datetime(string="Done On", readonly=True, copy=False, index=True)
     undone_at = fields.Datetime(string="Undone On", readonly=True, copy=False)
-    undone_by_id = fields.Many2one("res.users", string="Undone By", readonly=True, copy=False)
+    undone_by_id = fields.Many2one("res.users", readonly=True, copy=False)
     undo_reason = fields.Char(string="Why Undone", readonly=True, copy=False)
     #: What the undoing needs to know of the state before.
     kept = fields.Json(readonly=True, copy=False)
