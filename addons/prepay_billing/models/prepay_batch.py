@@ -111,7 +111,7 @@ class PrepayBatch(models.Model):
     room_count = fields.Integer(string="Rooms", compute="_compute_preview")
     head_count = fields.Integer(string="Persons", compute="_compute_preview")
     needs_approval = fields.Boolean(compute="_compute_preview")
-    target_text = fields.Char(string="To", compute="_compute_preview")
+    target_text = fields.Char(string="New Value", compute="_compute_preview")
     total_count = fields.Integer(string="Meters", compute="_compute_counts")
     skipped_count = fields.Integer(string="Left Out (Number)", compute="_compute_counts")
     waiting_count = fields.Integer(string="To Do", compute="_compute_counts")
@@ -129,7 +129,7 @@ class PrepayBatch(models.Model):
     undo_of_id = fields.Many2one(
         "prepay.batch", string="Undoes", readonly=True, copy=False, index="btree_not_null"
     )
-    undo_ids = fields.One2many("prepay.batch", "undo_of_id", string="Undone By")
+    undo_ids = fields.One2many("prepay.batch", "undo_of_id", string="Undo Operations")
     undoable = fields.Boolean(compute="_compute_undoable")
 
     @api.model

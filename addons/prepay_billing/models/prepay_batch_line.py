@@ -120,8 +120,8 @@ class PrepayBatchLine(models.Model):
     target_document = fields.Json(readonly=True)
     target_tariff_id = fields.Many2one("prepay.tariff", readonly=True)
     target_policy_id = fields.Many2one("prepay.supply.policy", readonly=True)
-    before_text = fields.Char(string="From", compute="_compute_texts")
-    target_text = fields.Char(string="To", compute="_compute_texts")
+    before_text = fields.Char(string="Present Value", compute="_compute_texts")
+    target_text = fields.Char(string="New Value", compute="_compute_texts")
     state = fields.Selection(
         [
             ("planned", "Planned"),

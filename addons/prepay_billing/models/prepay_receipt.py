@@ -80,7 +80,7 @@ class PrepayReceipt(models.Model):
     issued_at = fields.Datetime(string="Issued On", required=True, readonly=True, index=True)
     user_id = fields.Many2one("res.users", string="Issued By", readonly=True)
     reversed_id = fields.Many2one(
-        "prepay.receipt", string="Reverses", readonly=True, index="btree_not_null"
+        "prepay.receipt", string="Reversed Receipt", readonly=True, index="btree_not_null"
     )
     lang = fields.Char(string="Language", readonly=True)
     snapshot = fields.Json(string="Printed Values", readonly=True)

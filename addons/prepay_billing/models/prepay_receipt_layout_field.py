@@ -61,7 +61,7 @@ class PrepayReceiptLayoutField(models.Model):
             ("account_number", "Account No."),
             ("location", "Room"),
             ("station", "Building"),
-            ("line", "Line"),
+            ("line", "Power Line"),
             ("tenant", "Tenant"),
             ("phone", "Phone"),
             ("payer", "Payer"),

@@ -44,10 +44,10 @@ class PrepayShift(models.Model):
     currency_id = fields.Many2one(related="company_id.currency_id")
     state = fields.Selection(
         [
-            ("open", "Open"),
+            ("open", "On Duty"),
             ("counting", "Counting"),
             ("closed", "Handed In"),
-            ("confirmed", "Received"),
+            ("confirmed", "Money Received"),
         ],
         default="open",
         required=True,

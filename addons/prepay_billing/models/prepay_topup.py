@@ -59,7 +59,7 @@ class PrepayTopup(models.Model):
     reversal_id = fields.Many2one("prepay.reversal", readonly=True, copy=False)
     reversed_at = fields.Datetime(string="Reversed On", related="reversal_id.posted_at")
     reversed_by_id = fields.Many2one(
-        "res.users", string="Reversed By", related="reversal_id.requested_id"
+        "res.users", string="Who Reversed", related="reversal_id.requested_id"
     )
     note = fields.Char()
 
