@@ -138,6 +138,14 @@ registry.category("web_tour.tours").add("prepay_room_board", {
             trigger: ".o_prb_density",
             run: "click",
         },
+        {
+            content: "a batch operation begins with their meters",
+            trigger: ".o_prb_bar button[name='batch']",
+            run: "click",
+        },
+        {
+            trigger: ".o_form_view .o_form_editable",
+        },
     ],
 });
 
