@@ -45,6 +45,12 @@ from . import prepay_topup_sale
 from . import prepay_counter
 from . import prepay_refund
 from . import prepay_opening
+from . import prepay_opening_room
+from . import prepay_opening_check
+from . import prepay_opening_process
+from . import prepay_opening_money
+from . import prepay_opening_undo
+from . import prepay_opening_receipt
 from . import prepay_opening_meter
 from . import prepay_opening_batch
 from . import prepay_account_opening
