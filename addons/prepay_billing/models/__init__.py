@@ -7,6 +7,9 @@ from . import prepay_tariff_period
 from . import prepay_tariff_season
 from . import prepay_tariff_fee
 from . import prepay_tariff_version
+from . import prepay_tariff_version_approval
+from . import prepay_tariff_version_explanation
+from . import prepay_tariff_version_engine
 from . import prepay_supply_policy
 from . import prepay_account
 from . import prepay_account_counter
