@@ -45,6 +45,7 @@ from . import prepay_receipt_layout_copy
 from . import prepay_receipt_layout
 from . import prepay_topup
 from . import prepay_topup_sale
+from . import prepay_topup_opening
 from . import prepay_counter
 from . import prepay_refund
 from . import prepay_opening

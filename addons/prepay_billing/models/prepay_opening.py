@@ -105,10 +105,10 @@ class PrepayOpening(models.Model):
     account_ids = fields.Many2many(
         "prepay.account", string="Accounts", compute="_compute_account_ids"
     )
-    topup_ids = fields.Many2many(
+    topup_ids = fields.One2many(
         "prepay.topup",
+        "opening_id",
         readonly=True,
-        copy=False,
         string="Top-ups",
         groups="prepay_billing.group_cashier,prepay_billing.group_accountant,"
         "prepay_meter.group_auditor,prepay_meter.group_admin",

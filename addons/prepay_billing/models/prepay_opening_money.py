@@ -79,6 +79,6 @@ class PrepayOpening(models.Model):
                 code=(self.payer_code or "").strip(),
                 note=self.env._("First payment of opening %s", self.number),
                 confirmed=True,
+                opening=self,
             )
-            self.sudo().topup_ids = topups
         (accounts - topups.account_id).sudo()._evaluate_supply()
