@@ -7,6 +7,9 @@ from . import prepay_tariff_period
 from . import prepay_tariff_season
 from . import prepay_tariff_fee
 from . import prepay_tariff_version
+from . import prepay_tariff_version_approval
+from . import prepay_tariff_version_explanation
+from . import prepay_tariff_version_engine
 from . import prepay_supply_policy
 from . import prepay_account
 from . import prepay_account_counter
@@ -42,9 +45,16 @@ from . import prepay_receipt_layout_copy
 from . import prepay_receipt_layout
 from . import prepay_topup
 from . import prepay_topup_sale
+from . import prepay_topup_opening
 from . import prepay_counter
 from . import prepay_refund
 from . import prepay_opening
+from . import prepay_opening_room
+from . import prepay_opening_check
+from . import prepay_opening_process
+from . import prepay_opening_money
+from . import prepay_opening_undo
+from . import prepay_opening_receipt
 from . import prepay_opening_meter
 from . import prepay_opening_batch
 from . import prepay_account_opening

@@ -302,7 +302,16 @@ class PrepayCounter(models.AbstractModel):
 
     @api.model
     def _sell(
-        self, parts, method, *, key=None, received=None, code="", note=False, confirmed=False
+        self,
+        parts,
+        method,
+        *,
+        key=None,
+        received=None,
+        code="",
+        note=False,
+        confirmed=False,
+        opening=None,
     ):
         """The one way money is taken at a counter: every check, then the posting.
 
@@ -310,6 +319,7 @@ class PrepayCounter(models.AbstractModel):
         :param key: unique for one sale; the same key again returns the first sale's top-ups
         :param received: cash handed over, CNY
         :param confirmed: a sale like one some minutes ago is meant
+        :param opening: the prepay.opening whose first payment this is, and whose receipt names it
         :return: the top-ups, credited unless the payer's code is still to be captured
         :raises AccessError: the user is no cashier, or may not see an account
         :raises SaleRefused: why it is not sold, and the field to correct
@@ -351,6 +361,7 @@ class PrepayCounter(models.AbstractModel):
                         "method": method,
                         "cashier_id": self.env.uid,
                         "note": note,
+                        "opening_id": opening.id if opening else False,
                         "sale_key": key,
                         "capture_state": "ordered" if captured else False,
                         "payment_reference": code[-DIGITS_KEPT:] or False,

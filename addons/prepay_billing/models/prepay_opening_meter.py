@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from .prepay_opening import two_decimals
+from ..amounts import two_decimals
 
 MONEY = ("carried", "preset", "alarm_1", "alarm_2")
 

@@ -186,6 +186,35 @@ class TestOpening(OpeningCase):
         )
         self.assertEqual([item["amount"] for item in values["items"]], ["100.00", "20.00"])
 
+    def test_first_payment_is_on_the_paper_of_the_opening(self):
+        """One paper and one number for both balances; a wrong payment is taken back by that number."""
+        opening = self.preset(layout="medium", amount=100, water_amount=30)
+        opening._open()
+        receipts = self.env["prepay.receipt"]
+        topups = opening.topup_ids
+        papers = receipts.search([("account_id", "in", opening.account_ids.ids)])
+        self.assertEqual((len(topups), papers.kind), (2, "opening"))
+        self.assertEqual(topups.action_print_receipt()["context"]["active_ids"], papers.ids)
+        papers.sudo()._count_print(self.env.uid)
+        self.env.invalidate_all()
+        self.assertEqual(topups.mapped("receipt_number"), [papers.number] * 2)
+        self.assertEqual(topups.mapped("receipt_print_count"), [1, 1])
+        sale = self.env["prepay.topup"].create(
+            {"account_id": self.account.id, "amount": 5, "cashier_id": self.staff.id}
+        )
+        sale._credit()
+        sale.action_print_receipt()
+        self.env.invalidate_all()
+        self.assertNotIn(sale.receipt_number, (False, papers.number))
+        for found in (topups, sale):
+            domain = [("receipt_number", "=", found[0].receipt_number)]
+            self.assertEqual(topups.search(domain), found)
+        topups[0].with_user(self.staff)._reverse("wrong payer")
+        reversal = topups[0].reversal_id
+        paper = receipts.search([("res_model", "=", reversal._name), ("res_id", "=", reversal.id)])
+        self.assertEqual((topups[0].state, paper.reversed_id), ("reversed", papers))
+        self.assertEqual(paper.snapshot["reversed_number"], papers.number)
+
     # all or nothing
 
     def test_failure_leaves_nothing(self):

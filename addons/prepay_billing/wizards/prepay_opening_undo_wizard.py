@@ -9,7 +9,7 @@ class PrepayOpeningUndoWizard(models.TransientModel):
 
     opening_id = fields.Many2one("prepay.opening", required=True, readonly=True)
     account_id = fields.Many2one(related="opening_id.account_id")
-    topup_ids = fields.Many2many(related="opening_id.topup_ids")
+    topup_ids = fields.One2many(related="opening_id.topup_ids")
     reason = fields.Char(required=True)
 
     def action_undo(self):

@@ -276,24 +276,38 @@ class PrepayOccupancy(models.Model):
         if not self.env.user.has_group("prepay_hr.group_dormitory"):
             raise AccessError(self.env._("Only dormitory staff may open accounts for employees."))
         self.check_access("write")
-        account = self.sudo()._open_account()
+        opening = self.sudo()._open_account()
+        opened = opening.state == "done"
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
             "params": {
-                "type": "success",
+                "type": "success" if opened else "warning",
+                "sticky": not opened,
                 "message": self.env._(
                     "Account %(number)s opened for %(tenant)s with %(count)s meters.",
-                    number=account.number,
-                    tenant=account.partner_id.name,
-                    count=len(account.supply_ids),
+                    number=opening.account_id.number,
+                    tenant=opening.partner_id.name,
+                    count=len(opening.line_ids),
+                )
+                if opened
+                else self.env._(
+                    "Preset %(number)s for %(room)s waits to be opened: %(problem)s",
+                    number=opening.number,
+                    room=opening.location_id.name,
+                    problem=opening.problem,
                 ),
                 "next": {"type": "ir.actions.client", "tag": "soft_reload"},
             },
         }
 
     def _open_account(self):
-        """Open the account; all that is needed is checked first and named when it is missing."""
+        """Open the account for the employee with the room's meters.
+
+        :return: the prepay.opening; what its check list objects to leaves it a preset, to be opened
+            again from here or by operators
+        :raises UserError: what this stay needs first
+        """
         room, employee = self.location_id, self.employee_id
         if self.state == "left":
             raise UserError(self.env._("%s has left. Check in again first.", employee.name))
@@ -314,17 +328,17 @@ class PrepayOccupancy(models.Model):
             raise UserError(
                 self.env._("%s has no free meter. Assign meters to the room first.", room.name)
             )
-        tariffs = {
-            medium: self.company_id._prepay_hr_tariff(medium)
-            for medium in set(meters.mapped("medium"))
-        }
-        return self.env["prepay.account"].create(
-            {
-                "partner_id": employee.work_contact_id.id,
-                "location_id": room.id,
-                "supply_ids": [
-                    (0, 0, {"meter_id": meter.id, "tariff_id": tariffs[meter.medium].id})
-                    for meter in meters
-                ],
+        openings = self.env["prepay.opening"]
+        terms = {"location_id": room.id, "partner_id": employee.work_contact_id.id}
+        known = [(name, "=", value) for name, value in {**terms, "state": "draft"}.items()]
+        opening = openings.search(known, limit=1)
+        if not opening:
+            tariffs = {
+                medium: self.company_id._prepay_hr_tariff(medium)
+                for medium in set(meters.mapped("medium"))
             }
-        )
+            opening = openings.create(terms)
+            for line in opening.line_ids:
+                line.tariff_id = tariffs[line.medium]
+        opening._open_or_note()
+        return opening

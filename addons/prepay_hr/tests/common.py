@@ -1,5 +1,5 @@
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from odoo.exceptions import ValidationError
 from odoo.tests import TransactionCase, new_test_user
@@ -54,8 +54,8 @@ class DormitoryCommon(TransactionCase):
         )
 
     @classmethod
-    def _meter(cls, room, number):
-        return cls.env["prepay.meter"].create(
+    def _meter(cls, room, number, read=True):
+        meter = cls.env["prepay.meter"].create(
             {
                 "number": number,
                 "profile_id": cls.env.ref("prepay_meter.profile_dlt645").id,
@@ -63,6 +63,17 @@ class DormitoryCommon(TransactionCase):
                 "location_id": room.id,
             }
         )
+        if read:
+            cls._read(meter)
+        return meter
+
+    @classmethod
+    def _read(cls, meter):
+        """The meter was read some minutes ago."""
+        at = datetime.now().replace(microsecond=0) - timedelta(minutes=5)
+        cls.env["prepay.reading"]._ingest([(meter.id, "energy", at, 1_234_000)])
+        cls.env.flush_all()
+        cls.env.invalidate_all()
 
     def _stay(self, employee, room=None, bed="1", start=None, end=None, user=None):
         return (

@@ -21,10 +21,28 @@ class TestAccount(DormitoryCommon):
         self.assertEqual(account.meter_ids, self.meter)
         self.assertEqual(account.supply_ids.tariff_id, tariff)
         self.assertEqual(account.create_uid, self.staff)
+        opening = account.opening_ids
+        self.assertEqual((opening.state, opening.opened_by_id), ("done", self.staff))
+        self.assertEqual(account.supply_ids.opening_register, 1234)
         stay.invalidate_recordset()
         self.assertEqual((stay.has_account, stay.account_number), (True, account.number))
         with self._refused(f"already has the open account {account.number}", UserError):
             stay.action_open_account()
+
+    def test_what_the_check_list_refuses_stays_a_preset(self):
+        """A meter without a reading: the preset waits, and the same button opens it later."""
+        self._tariff(self.company)
+        meter = self._meter(self.room2, "HR-9", read=False)
+        stay = self._stay(self.ann, self.room2)
+        notice = stay.action_open_account()["params"]
+        opening = self.env["prepay.opening"].search([("location_id", "=", self.room2.id)])
+        self.assertEqual((notice["type"], opening.state), ("warning", "draft"))
+        self.assertIn(opening.number, notice["message"])
+        self.assertIn("HR-9 has no reading yet", notice["message"])
+        self.assertFalse(self.room2._open_accounts())
+        self._read(meter)
+        self.assertEqual(stay.action_open_account()["params"]["type"], "success")
+        self.assertEqual((opening.state, opening.account_id.meter_ids), ("done", meter))
 
     def test_no_tariff(self):
         with self._refused("Dormitory company has no tariff for Electricity", UserError):
