@@ -141,6 +141,9 @@ class PrepayReversal(models.Model):
     def _receipt_kind(self):
         return "reversal"
 
+    def _receipt_reversed(self):
+        return self.topup_id._issue_receipt()
+
     def _receipt_values(self):
         methods = dict(self._fields["method"]._description_selection(self.env))
         at = self.posted_at or fields.Datetime.now()
