@@ -24,6 +24,7 @@ from . import prepay_wallet_checkpoint
 from . import prepay_wallet_guard
 from . import prepay_tenancy_line
 from . import prepay_tenancy_supply_line
+from . import prepay_approval_document
 from . import prepay_tenancy_document
 from . import prepay_wallet_document
 from . import prepay_wallet_adjustment

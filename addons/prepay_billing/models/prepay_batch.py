@@ -19,7 +19,7 @@ class PrepayBatch(models.Model):
 
     _name = "prepay.batch"
     _description = "Batch Operation"
-    _inherit = ["mail.thread"]
+    _inherit = ["prepay.approval.document"]
     _order = "id desc"
     _rec_name = "number"
     _check_company_auto = True
@@ -218,6 +218,12 @@ class PrepayBatch(models.Model):
                 self.env._("Only accountants and administrators approve batch operations.")
             )
         self.check_access("read")
+
+    def _approval_subject(self):
+        kinds = dict(self._fields["kind"]._description_selection(self.env))
+        return self.env._(
+            "%(operation)s, %(count)s meters", operation=kinds[self.kind], count=self.waiting_count
+        )
 
     def _lock(self):
         """Two people who press at once: one waits and then finds the new state."""

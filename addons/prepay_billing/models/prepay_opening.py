@@ -53,7 +53,7 @@ class PrepayOpening(models.Model):
 
     _name = "prepay.opening"
     _description = "Account Opening"
-    _inherit = ["mail.thread", "prepay.receipt.document"]
+    _inherit = ["prepay.approval.document", "prepay.receipt.document"]
     _order = "id desc"
     _rec_name = "number"
     _rec_names_search = ["number", "partner_id.name", "tenant_name", "tenant_phone", "location_id"]
@@ -296,6 +296,8 @@ class PrepayOpening(models.Model):
                 opening.line_ids = [
                     fields.Command.create(item) for item in opening._lines_for(opening.location_id)
                 ]
+        asking = openings.filtered(lambda item: item._awaits_approval() and not item.activity_ids)
+        asking._ask_approval()
         return openings
 
     def write(self, vals):
@@ -530,9 +532,8 @@ class PrepayOpening(models.Model):
                         second=f"{line.alarm_2:.2f}",
                     )
                 )
-        limit = company.prepay_four_eyes_limit
-        given = self.carried + self.overdraft_limit
-        if given > limit and not self._may_give():
+        limit, given = company.prepay_four_eyes_limit, self._approval_amount()
+        if self._awaits_approval() and not self._may_give():
             problems.append(
                 self.env._(
                     "%(amount)s carried in and overdraft is above %(limit)s. Save it; an accountant "
@@ -545,6 +546,20 @@ class PrepayOpening(models.Model):
 
     def _may_sell(self):
         return self.env.su or self.env.user.has_group("prepay_billing.group_cashier")
+
+    @api.model
+    def _approval_fields(self):
+        return {"state", "line_ids", "overdraft_limit"}
+
+    def _awaits_approval(self):
+        given, limit = self._approval_amount(), self.company_id.prepay_four_eyes_limit
+        return self.state == "draft" and given > limit
+
+    def _approval_requester(self):
+        return self.create_uid
+
+    def _approval_amount(self):
+        return self.carried + self.overdraft_limit
 
     def _may_give(self):
         """Money that nobody pays in needs two people above the limit."""
