@@ -27,6 +27,7 @@ from . import prepay_wallet_checkpoint
 from . import prepay_wallet_guard
 from . import prepay_tenancy_line
 from . import prepay_tenancy_supply_line
+from . import prepay_approval_document
 from . import prepay_tenancy_document
 from . import prepay_wallet_document
 from . import prepay_wallet_adjustment
@@ -83,6 +84,10 @@ from . import prepay_meter_batch
 from . import prepay_account_meter_tariff
 from . import prepay_tariff_change
 from . import prepay_batch
+from . import prepay_batch_choice
+from . import prepay_batch_run
+from . import prepay_batch_undo
+from . import prepay_batch_export
 from . import prepay_batch_line
 from . import prepay_meter_tenancy
 from . import prepay_reading

@@ -101,6 +101,8 @@ class PrepayHandover(models.Model):
         return self.new_account_id
 
     def _carry_out(self):
+        changes = self.env["prepay.tariff.change"]
+        changes._begin()
         old = self.account_id
         supplies = self.line_ids.supply_id
         standing = {
@@ -129,10 +131,11 @@ class PrepayHandover(models.Model):
                     "tier_used": line.supply_id.tier_used,
                     "tier_period": line.supply_id.tier_period,
                 }
-            following += following.create(
+            new = following.create(
                 line.supply_id._succeed(line, account_id=self.new_account_id.id, **vals)
             )
-        following.flush_recordset()
+            changes._hand_on(line.supply_id, new)
+            following += new
         self.new_account_id._evaluate_supply()
         return {
             **kept,
@@ -163,6 +166,10 @@ class PrepayHandover(models.Model):
                     account=new.display_name,
                 )
             )
-        self._drop(self.env["prepay.account.meter"].browse(self.kept["following"]))
+        following = self.env["prepay.account.meter"].browse(self.kept["following"])
+        by_meter = {supply.meter_id: supply for supply in self.line_ids.supply_id}
+        for new_supply in following:
+            self.env["prepay.tariff.change"]._hand_on(new_supply, by_meter[new_supply.meter_id])
+        self._drop(following)
         self._open_again(reason)
         new._close()

@@ -254,6 +254,8 @@ class PrepayMeterReplacement(models.Model):
             )
 
     def _carry_out(self):
+        changes = self.env["prepay.tariff.change"]
+        changes._begin()
         old, supply = self.meter_id, self.supply_id
         kept = {
             "old": self._archive(old),
@@ -312,6 +314,7 @@ class PrepayMeterReplacement(models.Model):
                 )
             )
             following.flush_recordset()
+            changes._hand_on(supply, following)
             kept["following"] = following.ids
         kept["moved_credit"] = self._carry_credit(old, new)
         return kept
@@ -385,6 +388,7 @@ class PrepayMeterReplacement(models.Model):
         if kept.get("following"):
             following = self.env["prepay.account.meter"].browse(kept["following"])
             residue = following._residues()[following.id]
+            self.env["prepay.tariff.change"]._hand_on(following, self.supply_id)
             self._drop(following)
         new_vals = kept["new"] or {**self._archive(new), "active": False, "gateway_id": False}
         new.write(new_vals)

@@ -15,7 +15,7 @@ class PrepayOpening(models.Model):
 
     _name = "prepay.opening"
     _description = "Account Opening"
-    _inherit = ["mail.thread", "prepay.receipt.document"]
+    _inherit = ["prepay.approval.document", "prepay.receipt.document"]
     _order = "id desc"
     _rec_name = "number"
     _rec_names_search = ["number", "partner_id.name", "tenant_name", "tenant_phone", "location_id"]
@@ -169,6 +169,8 @@ class PrepayOpening(models.Model):
                 opening.line_ids = [
                     fields.Command.create(item) for item in opening._lines_for(opening.location_id)
                 ]
+        asking = openings.filtered(lambda item: item._awaits_approval() and not item.activity_ids)
+        asking._ask_approval()
         return openings
 
     def write(self, vals):

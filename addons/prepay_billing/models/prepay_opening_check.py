@@ -166,9 +166,8 @@ class PrepayOpening(models.Model):
                         second=f"{line.alarm_2:.2f}",
                     )
                 )
-        limit = company.prepay_four_eyes_limit
-        given = self.carried + self.overdraft_limit
-        if given > limit and not self._may_give():
+        limit, given = company.prepay_four_eyes_limit, self._approval_amount()
+        if self._awaits_approval() and not self._may_give():
             problems.append(
                 self.env._(
                     "%(amount)s carried in and overdraft is above %(limit)s. Save it; an accountant "
@@ -181,6 +180,20 @@ class PrepayOpening(models.Model):
 
     def _may_sell(self):
         return self.env.su or self.env.user.has_group("prepay_billing.group_cashier")
+
+    @api.model
+    def _approval_fields(self):
+        return {"state", "line_ids", "overdraft_limit"}
+
+    def _awaits_approval(self):
+        given, limit = self._approval_amount(), self.company_id.prepay_four_eyes_limit
+        return self.state == "draft" and given > limit
+
+    def _approval_requester(self):
+        return self.create_uid
+
+    def _approval_amount(self):
+        return self.carried + self.overdraft_limit
 
     def _may_give(self):
         """Money that nobody pays in needs two people above the limit."""

@@ -117,7 +117,7 @@ class PrepayReceiptDocument(models.AbstractModel):
         quantity             kWh or m³ bought, as text with unit (购电量)
         cut_register_before, register at the cut before and at this one (上次/本次断电表底)
         cut_register
-        cut_amount           total at the cut (断电总金额); ``last_remaining`` left then (上次剩余)
+        cut_amount           total at the cut (断电总金额); ``last_remaining`` left before (上次剩余)
         balance_before,      balance of the account before and after
         balance_after
         items                list of {"name", "amount"}: what the amount is made of
@@ -164,11 +164,31 @@ class PrepayReceiptDocument(models.AbstractModel):
         }
 
     def _receipt_meters(self, at):
-        """The meters of the account at a moment (UTC): numbers, registers, prices."""
+        """The meters of the account at a moment (UTC): prices, newest registers, and those of last time."""
         supplies = self._receipt_account().supply_ids.filtered(
             lambda item: item.start_at <= at and (not item.end_at or item.end_at > at)
         )
-        return [self._receipt_meter(supply, at) for supply in supplies]
+        last = self._receipt_last_registers()
+        meters = []
+        for supply in supplies:
+            meter = supply.meter_id.sudo()
+            opening = f"{supply.opening_register:.2f}" if supply.opening_register else None
+            meters.append(
+                {
+                    **self._receipt_meter(supply, at),
+                    "last_register": last.get(meter.number, opening),
+                    "register": f"{meter.last_value / 1000:.2f}" if meter.last_read_at else None,
+                }
+            )
+        return meters
+
+    def _receipt_last_registers(self):
+        """{meter number: register} as the receipt of the account before this one says."""
+        before = self.env["prepay.receipt"].sudo().search(
+            [("account_id", "=", self._receipt_account().id)], order="id desc", limit=1
+        )  # fmt: skip
+        meters = (before.snapshot or {}).get("meters") or []
+        return {meter["number"]: meter.get("register") for meter in meters}
 
     def _receipt_meter(self, supply, at):
         price, price_type = self._receipt_price(supply, at)
@@ -176,7 +196,7 @@ class PrepayReceiptDocument(models.AbstractModel):
             "number": supply.meter_id.number,
             "medium": supply.medium,
             "unit": _UNITS[supply.medium],
-            "ratio": None,
+            "ratio": str(supply.meter_id.ratio or 1) if supply.medium == "electricity" else None,
             "price": price,
             "price_type": price_type,
             "last_register": None,

@@ -37,14 +37,23 @@ UPDATE prepay_tariff_change n
 """
 _BEGIN = """
 WITH due AS (
-    UPDATE prepay_tariff_change SET begun = true
-     WHERE NOT begun AND from_at <= %(now)s RETURNING supply_id)
+    UPDATE prepay_tariff_change d SET begun = true
+      FROM prepay_account_meter o
+     WHERE NOT d.begun AND d.from_at <= %(now)s AND o.id = d.supply_id AND o.end_at IS NULL
+    RETURNING d.supply_id)
 UPDATE prepay_account_meter s
    SET tariff_id = c.tariff_id
   FROM (SELECT DISTINCT ON (x.supply_id) x.supply_id, x.tariff_id FROM prepay_tariff_change x
          WHERE x.supply_id IN (SELECT supply_id FROM due) AND x.from_at <= %(now)s
          ORDER BY x.supply_id, x.from_at DESC) c
  WHERE s.id = c.supply_id AND s.tariff_id <> c.tariff_id
+"""
+#: The one that follows begins later than its changes do: those before stay history of the one before.
+_HAND_ON = """
+UPDATE prepay_tariff_change c
+   SET supply_id = n.id, meter_id = n.meter_id, company_id = n.company_id
+  FROM prepay_account_meter n
+ WHERE n.id = %s AND c.supply_id = %s AND c.from_at > n.start_at
 """
 
 
@@ -140,6 +149,18 @@ class PrepayTariffChange(models.Model):
         if self.env.cr.rowcount:
             self.env["prepay.account.meter"].invalidate_model(["tariff_id"])
         self.invalidate_model()
+
+    @api.model
+    def _hand_on(self, supply, following):
+        """What is planned for an assignment goes on with the one that follows it at its end.
+
+        With the two changed about, an end that is undone gets it back, and the tariff of now with it.
+        """
+        self.env.flush_all()
+        self.env.cr.execute(_HAND_ON, [following.id, supply.id])
+        if self.env.cr.rowcount and following.tariff_id != supply.tariff_id:
+            following.with_context(prepay_tariff_known=True).tariff_id = supply.tariff_id
+        self.env.invalidate_all()
 
     @api.model
     def _split(self, picked, versions):

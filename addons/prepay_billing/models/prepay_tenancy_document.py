@@ -14,7 +14,7 @@ class PrepayTenancyDocument(models.AbstractModel):
 
     _name = "prepay.tenancy.document"
     _description = "Change of a Tenancy"
-    _inherit = ["mail.thread"]
+    _inherit = ["prepay.approval.document"]
     _order = "id desc"
     _rec_name = "number"
 
@@ -107,6 +107,9 @@ class PrepayTenancyDocument(models.AbstractModel):
     def _paid_out(self):
         """Money that goes out, CNY as Decimal >= 0."""
         return Decimal(0)
+
+    def _approval_amount(self):
+        return float(self._paid_out())
 
     def _carry_out(self):
         """Do it; :return: what the undoing needs, for JSON."""

@@ -284,6 +284,7 @@ class PrepayTopup(models.Model):
             "date": fields.Datetime.to_string(at),
             "meters": self._receipt_meters(at),
             "amount": self._receipt_money(self.amount),
+            "last_remaining": self._receipt_money(self.balance_before),
             "balance_before": self._receipt_money(self.balance_before),
             "balance_after": self._receipt_money(self.balance_after),
             "method": methods[self.method],

@@ -14,7 +14,7 @@ class PrepayWalletDocument(models.AbstractModel):
 
     _name = "prepay.wallet.document"
     _description = "Wallet Document"
-    _inherit = ["mail.thread"]
+    _inherit = ["prepay.approval.document"]
     _order = "id desc"
     _rec_name = "number"
 
@@ -100,6 +100,9 @@ class PrepayWalletDocument(models.AbstractModel):
     def _moved(self):
         """Money that the document moves, CNY as Decimal >= 0."""
         raise NotImplementedError
+
+    def _approval_amount(self):
+        return float(self._moved())
 
     def _check_ready(self):
         """Refuse what cannot be posted, before anybody is asked to approve it."""

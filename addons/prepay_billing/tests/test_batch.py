@@ -220,6 +220,8 @@ class TestBatchApproval(BatchCase):
         self.assertTrue(batch.needs_approval)
         batch.action_confirm()
         self.assertEqual(batch.state, "waiting")
+        self.assertIn(self.accountant, batch.sudo().activity_ids.user_id)
+        self.assertIn(batch.number, batch.sudo().activity_ids[0].summary)
         self.run_round()
         self.assertFalse(self.meter.command_ids)
         with self.assertRaisesRegex(AccessError, "Only accountants and administrators"):
@@ -232,6 +234,7 @@ class TestBatchApproval(BatchCase):
         batch.with_user(self.accountant).action_approve()
         self.run_round()
         self.assertEqual((batch.state, batch.approved_id), ("running", self.accountant))
+        self.assertFalse(batch.sudo().activity_ids)
         self.assertEqual(self.meter.command_ids.target, "open")
 
     def test_up_to_the_limit_one_person_is_enough(self):

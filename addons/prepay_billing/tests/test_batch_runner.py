@@ -8,7 +8,7 @@ from odoo.exceptions import UserError
 from odoo.tests import tagged
 
 from odoo.addons.prepay_billing.batch_kinds import KINDS
-from odoo.addons.prepay_billing.models import prepay_batch
+from odoo.addons.prepay_billing.models import prepay_batch_run
 
 from .common_opening import OpeningCase
 from .test_batch import BatchCase
@@ -110,7 +110,9 @@ class TestBatchRunner(RunnerCase):
     def test_readings_are_asked_for_again(self):
         batch = self.launch("read")
         asked = []
-        with patch.object(prepay_batch.ReadNow, "ask", lambda _env, ids: asked.append(sorted(ids))):
+        with patch.object(
+            prepay_batch_run.ReadNow, "ask", lambda _env, ids: asked.append(sorted(ids))
+        ):
             self.run_round()
             self.assertFalse([ids for ids in asked if ids])
             self.sql("UPDATE prepay_batch_line SET sent_at = sent_at - interval '1 minute'")
@@ -208,7 +210,7 @@ class TestBatchRunner(RunnerCase):
         self.assertEqual(self.line(batch, bad).detail, "It burns")
 
     def test_so_many_at_a_gateway_at_a_time(self):
-        with patch.object(prepay_batch, "WINDOW", 2):
+        with patch.object(prepay_batch_run, "WINDOW", 2):
             batch = self.launch("off")
             self.assertEqual((batch.sent_count, batch.waiting_count), (2, 1))
             self.run_round()
@@ -241,7 +243,7 @@ class TestBatchAfterwards(RunnerCase):
     def test_cancel_takes_back_what_no_meter_has_got(self):
         self.meter._request_relay("closed", "operator", "before")
         self.sql("UPDATE prepay_meter_command SET state = 'confirmed'")
-        with patch.object(prepay_batch, "WINDOW", 2):
+        with patch.object(prepay_batch_run, "WINDOW", 2):
             batch = self.launch("off")
         first, second, last = batch.line_ids
         self.answer(second, "sent")

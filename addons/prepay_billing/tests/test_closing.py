@@ -293,6 +293,10 @@ class TestClosing(TenancyCase):
         closing = self.closing()
         closing.action_confirm()
         self.assertEqual((closing.state, self.account.state), ("waiting", "open"))
+        asked = closing.sudo().activity_ids
+        self.assertIn(self.accountant, asked.user_id)
+        self.assertNotIn(self.operator, asked.user_id)
+        self.assertIn(closing.number, asked[0].summary)
         with self.assertRaises(AccessError):
             closing.action_approve()
         self.operator.group_ids += self.env.ref("prepay_billing.group_accountant")
@@ -307,6 +311,7 @@ class TestClosing(TenancyCase):
         self.assertEqual((closing.state, closing.amount), ("done", 998.64))
         self.assertEqual(closing.refund_id.requested_id, self.operator)
         self.assertEqual(closing.refund_id.approved_id, self.accountant)
+        self.assertFalse(closing.sudo().activity_ids)
 
     def test_power_of_the_empty_room(self):
         self.topup(20)

@@ -1,7 +1,9 @@
 """One tenant follows another: the registers are shared, the money goes one way, once."""
 
+from datetime import timedelta
 from decimal import Decimal
 
+from odoo import fields
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 
@@ -44,6 +46,21 @@ class TestHandover(TenancyCase):
         self.assertEqual(self.money(new)[2], Decimal("0.68"))
         self.assertEqual(self.money(), (0, 0, 0))
         self.check_ledger()
+
+    def test_planned_tariff_change_goes_on(self):
+        self.read_ago(110)
+        changes = self.env["prepay.tariff.change"]
+        later = fields.Datetime.now() + timedelta(hours=1)
+        dear = self.tariff.copy({"name": "Dear"})
+        supply = self.account.supply_ids
+        changes._plan(supply, dear, later, self.env["prepay.batch"])
+        change = supply.tariff_change_ids
+        handover = self.handover()
+        handover.action_confirm()
+        following = handover.new_account_id.supply_ids
+        self.assertEqual(change.supply_id, following)
+        self.reverse(handover)
+        self.assertEqual(change.supply_id, supply)
 
     def test_money_moves_with_consent_only(self):
         self.topup(100)

@@ -159,6 +159,59 @@ class TestMeterReplacement(TenancyCase):
         self.rate()
         self.assertEqual(self.available(), before[1] - Decimal("0.68"))
 
+    def planned(self, hours=1):
+        """A dearer tariff that begins some hours from now."""
+        dear = self.tariff.copy({"name": "Dear"})
+        dear.version_ids.filtered(lambda version: version.state != "approved").state = "approved"
+        dear.version_ids.price = 1.68
+        later = fields.Datetime.now() + timedelta(hours=hours)
+        changes = self.env["prepay.tariff.change"]
+        changes._plan(self.account.supply_ids, dear, later, self.env["prepay.batch"])
+        return self.account.supply_ids.tariff_change_ids, later
+
+    def test_planned_tariff_change_goes_on_with_the_new_meter(self):
+        self.read_ago(110)
+        change, later = self.planned()
+        supply = self.account.supply_ids
+        replacement = self.replacement()
+        replacement.action_confirm()
+        following = self.account.supply_ids - supply
+        self.assertEqual((change.supply_id, change.meter_id), (following, replacement.new_meter_id))
+        self.assertEqual(following.tariff_id, self.tariff)
+        change._begin(later)
+        self.assertEqual((following.tariff_id, change.begun), (change.tariff_id, True))
+        self.assertEqual(
+            supply.tariff_id, self.tariff, "the old meter keeps what it was charged by"
+        )
+
+    def test_change_that_began_after_the_final_reading(self):
+        at = self.read_ago(110)
+        change, _later = self.planned(-1 / 60)
+        self.assertTrue(change.begun)
+        replacement = self.replacement()
+        replacement.action_confirm()
+        following = change.supply_id
+        self.assertEqual((following.start_at, following.tariff_id), (at, change.tariff_id))
+        start = change.from_at - at
+        self.read_ago(13.2, 0, replacement.new_meter_id)
+        self.rate()
+        charges = self.env["prepay.charge"].search([("supply_id", "=", following.id)])
+        by_price = {round(item.price, 2): item.quantity_base for item in charges}
+        expected = 10_000 * start.total_seconds() / 300
+        self.assertAlmostEqual(by_price[0.68], expected, delta=1)
+        self.assertAlmostEqual(by_price[1.68], 10_000 - expected, delta=1)
+
+    def test_undo_takes_the_planned_tariff_change_back(self):
+        self.read_ago(110)
+        change, later = self.planned()
+        supply = self.account.supply_ids
+        replacement = self.replacement()
+        replacement.action_confirm()
+        change._begin(later)
+        self.reverse(replacement)
+        self.assertEqual((change.supply_id, change.meter_id), (supply, self.meter))
+        self.assertEqual(supply.tariff_id, change.tariff_id)
+
     def test_undo_is_refused_after_use(self):
         self.topup(100)
         self.read_ago(110)

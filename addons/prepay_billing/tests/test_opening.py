@@ -320,6 +320,23 @@ class TestOpening(OpeningCase):
         opening.with_user(self.accountant)._open()
         self.assertEqual(self.available(opening.account_id), Decimal(501))
 
+    def test_accountants_find_openings_above_the_limit(self):
+        opening = self.preset(overdraft_limit=500)
+        self.assertFalse(opening.activity_ids)
+        line = self.line(opening, self.power)
+        opening.line_ids = [(1, line.id, {"carried": 1})]
+        asked = opening.sudo().activity_ids
+        self.assertIn(self.accountant, asked.user_id)
+        self.assertEqual(len(asked), len(asked.user_id), "one for each accountant")
+        self.assertIn(opening.number, asked[0].summary)
+        self.assertIn("501.00", asked[0].summary)
+        opening.overdraft_limit = 400
+        self.assertFalse(opening.sudo().activity_ids)
+        opening.overdraft_limit = 600
+        self.assertTrue(opening.sudo().activity_ids)
+        opening.with_user(self.accountant)._open()
+        self.assertFalse(opening.sudo().activity_ids)
+
     def test_operator_takes_no_money(self):
         opening = self.preset(amount=5)
         with self.assertRaisesRegex(UserError, "Only cashiers take money"):

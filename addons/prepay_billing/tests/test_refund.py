@@ -87,9 +87,16 @@ class TestRefund(BillingCase):
 
     def test_above_the_limit_another_person_approves(self):
         self.topup(1000)
+        other = self._user("accountant-2", "prepay_billing.group_accountant")
         refund = self.refund(500.01)
         refund.action_submit()
         self.assertEqual((refund.state, self.available()), ("waiting", 1000))
+        asked = refund.sudo().activity_ids
+        self.assertLessEqual(self.accountant + other, asked.user_id)
+        self.assertEqual(len(asked), len(asked.user_id), "one for each accountant")
+        self.assertNotIn(self.cashier, asked.user_id)
+        self.assertIn(refund.number, asked[0].summary)
+        self.assertIn("500.01", asked[0].summary)
         with self.assertRaises(UserError):
             refund.action_print_receipt()
         with self.assertRaises(AccessError):
@@ -101,9 +108,14 @@ class TestRefund(BillingCase):
         self.assertIn("Somebody else", str(caught.exception))
         refund.with_user(self.accountant).action_approve()
         self.assertEqual((refund.state, refund.approved_id), ("done", self.accountant))
+        self.assertFalse(refund.sudo().activity_ids)
         self.assertEqual(refund.requested_id, self.cashier)
         self.assertEqual(self.available(), Decimal("499.99"))
+        asked = own.sudo().activity_ids
+        self.assertIn(other, asked.user_id)
+        self.assertNotIn(own.requested_id, asked.user_id, "who asked is not asked")
         own.action_refuse()
+        self.assertFalse(own.sudo().activity_ids)
         self.assertEqual(own.state, "refused", "who asked may withdraw")
         # Used meanwhile: the approval looks again.
         late = self.refund(499.99)

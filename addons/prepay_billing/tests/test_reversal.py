@@ -77,6 +77,36 @@ class TestReversal(BillingCase):
         wizard = wizard.new({"operation": "reverse", "document": f"prepay.topup,{first.id}"})
         self.assertEqual(wizard.last_topup_id, first, "a reversed sale is not the last one")
 
+    def test_paper_names_the_receipt_of_the_sale(self):
+        topup = self.sell(30)
+        reversal = topup.with_user(self.cashier)._reverse("wrong room")
+        sold, taken_back = topup._issue_receipt(), reversal._issue_receipt()
+        self.assertEqual(taken_back.reversed_id, sold)
+        report = self.env["report.prepay_billing.report_receipt"]
+        html = self.env["ir.qweb"]._render(
+            "prepay_billing.report_receipt", report._get_report_values(taken_back.ids)
+        )
+        self.assertTrue(sold.number)
+        self.assertIn(sold.number, str(html))
+
+    def test_paper_of_a_sale_names_registers_of_now_and_of_last_time(self):
+        self.meter.ratio = 20
+        self.read(110, 1)
+        first = self.sell(30)
+        self.read(115, 2)
+        self.env.invalidate_all()  # as in the next request
+        reversal = first.with_user(self.cashier)._reverse("wrong room")
+        second = self.sell(20)
+        for document, registers, remaining in (
+            (first, ("100.00", "110.00"), "0.00"),
+            (reversal, ("110.00", "115.00"), None),
+            (second, ("115.00", "115.00"), "0.00"),
+        ):
+            values = document._issue_receipt().snapshot
+            (meter,) = values["meters"]
+            self.assertEqual((meter["last_register"], meter["register"]), registers)
+            self.assertEqual((meter["ratio"], values["last_remaining"]), ("20", remaining))
+
     def test_not_the_last_sale_is_shown(self):
         first, last = self.sell(30), self.sell(20)
         reversal = first.with_user(self.cashier)._reverse("wrong room")
