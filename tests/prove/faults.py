@@ -9,7 +9,8 @@ from itertools import count
 from unittest.mock import patch
 
 from . import parts
-from .shell import Row, Shell
+from .rows import Row
+from .shell import Shell
 
 UTC = timezone.utc
 
