@@ -95,9 +95,9 @@ class Ending:
             if balance.granted:
                 shell._post(
                     account,
-                    "adjustment",
+                    "expiry",
                     -balance.granted,
-                    "lapse",
+                    "expiry:close",
                     shell._day(self.now),
                     bucket="granted",
                 )

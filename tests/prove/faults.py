@@ -75,6 +75,73 @@ def balance_forgets_grants(right):
     return lambda entries: right(entry for entry in entries if entry.kind != "grant")
 
 
+@fault(parts.ledger, "free_money", "site", "M-08")
+def usage_of_today_is_paid_out(right):
+    return lambda wallet, _accrued: right(wallet, Decimal(0))
+
+
+@fault(parts.ledger, "free_money", "site", "M-08")
+def granted_money_is_paid_out(right):
+    def free_money(wallet, accrued):
+        return right(parts.ledger.Balance(wallet.total, Decimal(0)), accrued)
+
+    return free_money
+
+
+@fault(parts.ledger, "free_money", "site", "M-08", "M-14")
+def part_of_a_fen_is_paid_out(_right):
+    def free_money(wallet, accrued):
+        due = max(accrued - wallet.granted, Decimal(0))
+        return max((wallet.principal - due).quantize(Decimal("0.01"), "ROUND_UP"), Decimal(0))
+
+    return free_money
+
+
+@fault(parts.ledger, "free_money", "site", "M-14")
+def own_money_is_kept_back(right):
+    """Usage takes own money first: what is granted protects nothing."""
+
+    def free_money(wallet, accrued):
+        return right(parts.ledger.Balance(wallet.principal, Decimal(0)), accrued)
+
+    return free_money
+
+
+@fault(parts.ledger, "unused_grants", "site", "M-14", "M-08")
+def a_used_grant_lapses_again(right):
+    return lambda grants, _used, granted: right(grants, Decimal(0), granted)
+
+
+@fault(parts.ledger, "unused_grants", "site", "M-14")
+def the_newest_grant_is_used_first(right):
+    return lambda grants, used, granted: right(list(grants)[::-1], used, granted)[::-1]
+
+
+@fault(parts.ledger, "unused_grants", "site", "M-08", "M-14")
+def more_lapses_than_is_there(right):
+    return lambda grants, used, _granted: right(grants, used, Decimal(10**6))
+
+
+@fault(Shell, "_unposted", "site", "M-14")
+def grants_lapse_before_their_usage_is_posted(_right):
+    return lambda *_arguments: False
+
+
+@fault(parts.ledger, "validate_entry", "site", "S-05")
+def rent_is_taken_from_the_wallet(_right):
+    return lambda *_arguments, **_rest: None
+
+
+@fault(Shell, "_evidence", "site", "S-05")
+def cut_for_rent(right):
+    def evidence(self, meter, account, available, now, skew):
+        owed = sum(amount for number, amount in self.debts.values() if number == account.number)
+        found = right(self, meter, account, available, now, skew)
+        return found if meter.own else replace(found, available=available - owed)
+
+    return evidence
+
+
 # --- engine: rating -----------------------------------------------------------------------
 
 

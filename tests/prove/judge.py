@@ -12,6 +12,8 @@ from .store import need
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SCALE = 10**18
+#: What may move money of a wallet.
+KINDS = ["topup", "grant", "expiry", "charge", "refund", "transfer", "adjustment", "reversal"]
 
 
 class Judge:
@@ -46,6 +48,13 @@ class Judge:
             return
         self.cuts += 1
         self.say("cut of meter %s", meter.number)
+        need(
+            not self.owed[account.number] or self.money(account) <= scaled(policy.cut_at),
+            "S-05",
+            "meter %s has money, cut for other debts of %s fen",
+            meter.number,
+            self.owed[account.number],
+        )
         self._judge_cut(meter, account, now, skew)
 
     def _judge_cut(self, meter, account, now, skew) -> None:
@@ -197,9 +206,14 @@ class Judge:
         self.fen[number, row.bucket] += fen
         left = self.fen[number, row.bucket]
         need(row.posted_on > self.shell.locked, "M-10", "%s posted in a closed month", row)
+        need(row.kind in KINDS, "S-05", "%s is no matter of the supply", row)
         need(row.bucket == "principal" or left >= 0, "M-08", "granted money below zero: %s", row)
+        if row.kind in ("transfer", "refund", "reversal") and row.bucket == "principal" and fen < 0:
+            need(self._covered(account), "M-08", "%s takes money that is used already", row)
         if row.kind == "charge":
             self.charged_fen[row.source] -= fen
+            if row.bucket == "granted":
+                self._take_of_lots(number, -fen)
             granted = self.fen[number, "granted"]
             need(fen < 0, "M-08", "charge that gives: %s", row)
             need(
@@ -229,6 +243,17 @@ class Judge:
                 "%s of another company",
                 payment,
             )
+        elif row.kind == "grant" and row.key in self.allowed:
+            need(self.allowed[row.key][:2] == (number, fen), "M-13", "%s was not asked for", row)
+            need(row.key not in self.lots[number], "M-04", "%s was posted twice", row)
+            self.lots[number][row.key] = fen
+        elif row.kind == "expiry":
+            need(row.bucket == "granted", "M-14", "own money lapses: %s", row)
+            key = row.key.partition(":")[2]
+            need(key not in self.cleared, "M-14", "%s lapses twice", key)
+            need(key in (*self.lots[number], "close"), "M-14", "%s of another wallet", row)
+            if key != "close":
+                self.cleared[key] = -fen
         elif row.kind in ("topup", "grant"):
             key = ("cash", row.key)
             need(key not in self.topups, "M-04", "%s was posted twice", row)
@@ -258,6 +283,70 @@ class Judge:
                 named,
             )
             need(fen > 0 or left >= 0, "M-08", "reversal below zero: %s", row)
+
+    # --- money that is free, and money that lapses ----------------------------------------
+
+    def accrued(self, account) -> int:
+        """Usage that was rated and not posted yet, CNY times SCALE."""
+        return sum(
+            self.charged_exact[meter.number] - scaled(meter.posted_exact)
+            for meter in self.shell.meters
+            if meter.account == account.number
+        )
+
+    def _own_left(self, account) -> int:
+        """Own money without what usage takes of it, CNY times SCALE."""
+        fen, unit = self.fen, SCALE // 100
+        due = self.accrued(account) - fen[account.number, "granted"] * unit
+        return fen[account.number, "principal"] * unit - max(0, due)
+
+    def _covered(self, account) -> bool:
+        return self._own_left(account) >= 0
+
+    def free_fen(self, account) -> int:
+        """What the people of a wallet may take out of it."""
+        return max(0, self._own_left(account) // (SCALE // 100))
+
+    def money(self, account) -> int:
+        """What supply may still use, by the books of the judge, CNY times SCALE."""
+        fen = self.fen[account.number, "principal"] + self.fen[account.number, "granted"]
+        return fen * (SCALE // 100) + scaled(account.overdraft) - self.accrued(account)
+
+    def _take_of_lots(self, number: int, fen: int) -> None:
+        """Usage takes of the oldest allowance first, then of money that never lapses."""
+        lots = self.lots[number]
+        for key, left in lots.items():
+            lots[key] = left - min(left, fen)
+            fen -= min(left, fen)
+
+    def expected_expiry(self, account) -> dict[str, int] | None:
+        """What must lapse now of each allowance; None while nothing may."""
+        number = account.number
+        running = {key: left for key, left in self.lots[number].items() if key not in self.cleared}
+        if not running:
+            return None
+        last = max(self.allowed[key][2] for key in running)
+        days = [
+            key[0] for meter in self.shell.meters if meter.account == number for key in meter.open
+        ]
+        if last >= self.now.astimezone(self.zone).date() or any(day <= last for day in days):
+            return None
+        room = self.fen[number, "granted"]
+        for key, left in running.items():
+            running[key] = min(left, room)
+            room -= running[key]
+        return running
+
+    def check_expiry(self, account, expected) -> None:
+        self._check_wallet(account)
+        if expected is None:
+            late = [key for key in self.lots[account.number] if key in self.cleared]
+            need(not late, "M-14", "%s lapsed before their time", late)
+            return
+        for key, fen in expected.items():
+            lapsed = self.cleared.setdefault(key, 0)
+            need(lapsed == fen, "M-14", "%s: %s fen lapsed, %s were left", key, lapsed, fen)
+            del self.lots[account.number][key]
 
     def _check_ledger(self) -> None:
         shell = self.shell

@@ -28,8 +28,16 @@ class Account:
     entries: list[Row] = field(default_factory=list)
     keys: dict[str, Row] = field(default_factory=dict)
     reversed: dict[str, str] = field(default_factory=dict)
+    allowances: dict[str, "Allowance"] = field(default_factory=dict)
     due_since: datetime | None = None
     notice_at: datetime | None = None
+
+
+@dataclass(eq=False)
+class Allowance:
+    amount: Decimal
+    last: date
+    closed: bool = False
 
 
 @dataclass(eq=False)

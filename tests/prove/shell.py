@@ -33,6 +33,7 @@ class Shell(Wallets, Relays):
         self.suspense: dict[str, int] = {}
         self.refunds: dict[str, Refund] = {}
         self.postings: list[tuple] = []
+        self.debts: dict[str, tuple[int, Decimal]] = {}
         self.locked = date.min
         self.histories: dict[int, object] = {}
         self._sums: dict[int, tuple] = {}

@@ -11,7 +11,7 @@ from .ending import Ending
 from .judge import Judge
 from .rows import Account, Meter, Order
 from .shell import Shell
-from .store import Store
+from .store import Store, need
 from .world import Device, Message, Payment, Provider
 
 UTC = timezone.utc
@@ -36,6 +36,7 @@ SKEWS = [
 DRIFTS = [timedelta(seconds=second) for second in (0, 0, 0, 50, -200, 290, 4000, -86_400)]
 ALWAYS = {"window_start": None, "window_end": None}
 DAYS = 40
+OTHER_DEBTS = ("rent", "fee", "wage", "discipline")
 
 
 class Site(Judge, Ending):
@@ -81,6 +82,10 @@ class Site(Judge, Ending):
         self.charged_fen = Counter()  # meter: what its charges took
         self.topups: set[str] = set()
         self.cashed: dict[str, int] = {}
+        self.allowed: dict[str, tuple] = {}  # allowance: (wallet, fen, last day)
+        self.lots: dict[int, dict[str, int]] = {0: {}, 1: {}, 2: {}}  # allowance: what is left, fen
+        self.cleared: dict[str, int] = {}
+        self.owed = Counter()  # fen of rent, fines and wages of the people of a wallet
         self.seen_postings = 0
         self.ledger = Counter()  # (company, account of the general ledger)
         self.due_since: dict[int, datetime] = {}
@@ -337,10 +342,40 @@ class Site(Judge, Ending):
             self.say("reversal of %s", key)
             self.run("reverse", self.shell.reverse, account, key, self.now)
 
+    def allow(self) -> None:
+        chance = self.chance
+        account = chance.choice(self.shell.accounts)
+        key, fen = f"allowance{self.count}", chance.choice((5, 80, 500))
+        last = self.now.astimezone(self.zone).date() + DAY * chance.choice((0, 0, 0, 1, 2))
+        self.allowed[key] = account.number, fen, last
+        self.say("allowance of %s fen for %s until %s", fen, account.number, last)
+        amount = Decimal(fen).scaleb(-2)
+        self.run("allow", self.shell.allow, account, key, amount, last, self.now)
+
+    def expire(self) -> None:
+        account = self.chance.choice(self.shell.accounts)
+        expected = self.expected_expiry(account)
+        self.run("expire", self.shell.clear_unused, account, self.now)
+        self.check_expiry(account, expected)
+
+    def demand(self) -> None:
+        """Debts that are none of the supply: never taken from the wallet, never a cause to cut."""
+        chance = self.chance
+        account = chance.choice(self.shell.accounts)
+        kind, fen = chance.choice(OTHER_DEBTS), chance.choice((1000, 90_000))
+        self.owed[account.number] += fen
+        self.say("%s of %s fen asked of %s", kind, fen, account.number)
+        amount, key = Decimal(fen).scaleb(-2), f"{kind}{self.count}"
+        self.run("demand", self.shell.demand, account, kind, amount, key, self.now)
+
     def transfer(self) -> None:
         chance = self.chance
         source, target = chance.sample(self.shell.accounts, 2)
-        amount = Decimal(chance.randrange(1, 2000)).scaleb(-2)
+        fen, free = chance.randrange(1, 2000), self.free_fen(source)
+        if chance.random() < 0.3:
+            fen = max(1, free + chance.choice((0, 0, 1)))
+        amount = Decimal(fen).scaleb(-2)
+        before = len(source.entries)
         self.run(
             "transfer",
             self.shell.transfer,
@@ -349,6 +384,14 @@ class Site(Judge, Ending):
             amount,
             f"transfer{self.count}",
             self.now,
+        )
+        need(
+            fen > free or source.company != target.company or len(source.entries) > before,
+            "M-14",
+            "%s fen of %s are free, %s are kept back",
+            free,
+            source.number,
+            fen,
         )
 
     def refund(self) -> None:
@@ -404,6 +447,9 @@ _WEIGHTS = [
     (2, Site.cash),
     (2, Site.reverse),
     (2, Site.transfer),
+    (2.5, Site.allow),
+    (3, Site.expire),
+    (0.5, Site.demand),
     (4, Site.refund),
     (8, Site.warn),
     (1, Site.disturb),

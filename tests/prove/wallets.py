@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from . import parts
-from .rows import ZERO, Account, Refund, Row
+from .rows import ZERO, Account, Allowance, Refund, Row
 
 
 class Wallets:
@@ -26,14 +26,70 @@ class Wallets:
             self._sums[account.number] = len(account.entries), total
         return total
 
-    def available(self, account: Account) -> Decimal:
-        accrued = parts.rounding.exact_sum(
+    def _accrued(self, account: Account) -> Decimal:
+        return parts.rounding.exact_sum(
             charge.amount
             for meter in self.meters
             if meter.account == account.number
             for charge in meter.open.values()
         )
-        return parts.ledger.available(self.balance(account), account.overdraft, accrued)
+
+    def available(self, account: Account) -> Decimal:
+        return parts.ledger.available(
+            self.balance(account), account.overdraft, self._accrued(account)
+        )
+
+    def _free(self, account: Account) -> Decimal:
+        return parts.ledger.free_money(self.balance(account), self._accrued(account))
+
+    def demand(self, account: Account, kind: str, amount: Decimal, key: str, now) -> None:
+        """The office knows of another debt, and asks to take it out of the wallet."""
+        self.store.put(self.debts, key, (account.number, amount))
+        self.store.commit()
+        try:
+            self._post(account, kind, -amount, key, self._day(now))
+        except parts.errors.LedgerError:
+            return
+        self._look_at(account, now)
+        self.store.commit()
+
+    def allow(self, account: Account, key: str, amount: Decimal, last: date, now) -> None:
+        """An allowance for some days; what is left of it after the last of them is cleared."""
+        self.store.put(account.allowances, key, Allowance(amount, last))
+        self._post(account, "grant", amount, key, self._day(now), bucket="granted")
+        self._look_at(account, now)
+        self.store.commit()
+
+    def clear_unused(self, account: Account, now: datetime) -> None:
+        """All allowances of a wallet at once, when they are over and their usage is posted: what was
+        used since the first of them is theirs alone."""
+        due = {key: row for key, row in account.allowances.items() if not row.closed}
+        last = max((row.last for row in due.values()), default=None)
+        if last is None or last >= self._day(now) or self._unposted(account, last):
+            return
+        keys = list(account.keys)
+        since = [account.keys[key] for key in keys[keys.index(min(due, key=keys.index)) :]]
+        used = -sum(
+            (row.amount for row in since if row.kind == "charge" and row.bucket == "granted"), ZERO
+        )
+        granted = self.balance(account).granted
+        left = parts.ledger.unused_grants([row.amount for row in due.values()], used, granted)
+        for (key, row), rest in zip(due.items(), left):
+            if rest:
+                self._post(
+                    account, "expiry", -rest, f"expiry:{key}", self._day(now), bucket="granted"
+                )
+            self.store.set(row, closed=True)
+        self._look_at(account, now)
+        self.store.commit()
+
+    def _unposted(self, account: Account, last: date) -> bool:
+        return any(
+            key[0] <= last
+            for meter in self.meters
+            if meter.account == account.number
+            for key in meter.open
+        )
 
     def _post(
         self, account, kind, amount, key, day, *, bucket="principal", reverses=None, source=-1
@@ -71,7 +127,9 @@ class Wallets:
         row = account.keys[key]
         if key in account.reversed or row.kind not in ("topup", "grant"):
             return False
-        if getattr(self.balance(account), row.bucket) < row.amount:
+        granted = row.bucket == "granted"
+        left = self.balance(account).granted if granted else self._free(account)
+        if left < row.amount:
             return False
         self._post(
             account,
@@ -88,7 +146,7 @@ class Wallets:
 
     def transfer(self, source: Account, target: Account, amount: Decimal, key: str, now) -> None:
         """Own money to another wallet of the company; both entries or none (M-08, M-09)."""
-        if source.company != target.company or self.balance(source).principal < amount:
+        if source.company != target.company or self._free(source) < amount:
             return
         if key in source.keys:
             return
@@ -151,7 +209,7 @@ class Wallets:
             running
             or given + fen > payment.fen
             or payment.key in account.reversed
-            or self.balance(account).principal < amount
+            or self._free(account) < amount
         ):
             return
         self.store.put(
