@@ -42,6 +42,8 @@ class Ending:
             need(("cash", key) in self.topups, "M-13", "receipt %s without an entry", key)
         for meter in shell.meters:
             device = self.devices[meter.number]
+            device.welded = device.bypassed = device.echoes = False
+            meter.proof.profile.relay_proof = "status"
             for _ in range(4):
                 self.run("relay", shell.switch, meter, device, self.now, "good")
             need(

@@ -12,6 +12,7 @@ from .store import need
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SCALE = 10**18
+LOAD = 5  # W that a relay may leak
 #: What may move money of a wallet.
 KINDS = ["topup", "grant", "expiry", "charge", "refund", "transfer", "adjustment", "reversal"]
 
@@ -38,6 +39,7 @@ class Judge:
         policy = self.shell.policy
         if decision.action == "close":
             self.restores += 1
+            self.hands.pop(meter.number, None)
             need(
                 meter.own and self.shell.available(account) > policy.restore_above,
                 "S-06",
@@ -46,6 +48,12 @@ class Judge:
             )
         if decision.action != "open":
             return
+        need(
+            meter.number not in self.hands,
+            "S-15",
+            "meter %s was closed by hand and is cut again",
+            meter.number,
+        )
         self.cuts += 1
         self.say("cut of meter %s", meter.number)
         need(
@@ -123,7 +131,55 @@ class Judge:
         """A true reading of the last hour was billed; clocks of meters may be five minutes off."""
         return meter.rated_at is not None and abs(now - meter.rated_at) <= HOUR + 5 * MINUTE
 
+    def proven(self, meter, state) -> None:
+        """S-12: what is called proven agrees with the load that flows at that moment."""
+        device = self.devices[meter.number]
+        need(
+            state != "open" or device.load <= LOAD,
+            "S-12",
+            "meter %s is shown open, %s W flow",
+            meter.number,
+            device.load,
+        )
+        need(
+            state != "closed" or device.load > LOAD or device.answer()["relay"] == "closed",
+            "S-12",
+            "meter %s is shown closed, nothing says so",
+            meter.number,
+        )
+        need(
+            state is not None
+            or device.load <= LOAD
+            or (device.answer()["relay"] == "open" and device.load > LOAD),
+            "S-12",
+            "meter %s draws %s W, its relay is not known",
+            meter.number,
+            device.load,
+        )
+
+    def looked(self, meter, device, before) -> None:
+        """S-12: load behind an open relay is told; S-15: so is a hand, as soon as it can be seen."""
+        number, told = meter.number, [event for at, event in meter.journal if at == self.now]
+        bridged = device.answer()["relay"] == "open" and device.load > LOAD
+        self.bridged[number] = self.bridged[number] + 1 if bridged else 0
+        need(
+            (self.bridged[number] == 2) == ("load_when_open" in told) or before[0] is None,
+            "S-12",
+            "meter %s: %s looks found load behind an open relay, told %s",
+            number,
+            self.bridged[number],
+            told,
+        )
+        if number in self.hands and before[0] == "open" and meter.relay == "closed":
+            need("closed_by_hand" in told, "S-15", "meter %s was closed by hand, unseen", number)
+
     def written(self, meter, row) -> None:
+        need(
+            row.action != "open" or row.epoch != self.hands.get(meter.number),
+            "S-15",
+            "meter %s was closed by hand, its cut is sent again",
+            meter.number,
+        )
         need(
             row is meter.commands[-1],
             "S-07",
@@ -318,6 +374,8 @@ class Judge:
         for key, left in lots.items():
             lots[key] = left - min(left, fen)
             fen -= min(left, fen)
+        if lots and fen:
+            self.mixed.add(number)
 
     def expected_expiry(self, account) -> dict[str, int] | None:
         """What must lapse now of each allowance; None while nothing may."""
@@ -345,8 +403,19 @@ class Judge:
             return
         for key, fen in expected.items():
             lapsed = self.cleared.setdefault(key, 0)
-            need(lapsed == fen, "M-14", "%s: %s fen lapsed, %s were left", key, lapsed, fen)
+            # Money that never lapses paid between two allowances: the rule says who gains then.
+            need(
+                lapsed == fen or account.number in self.mixed,
+                "M-14",
+                "%s: %s fen lapsed, %s were left",
+                key,
+                lapsed,
+                fen,
+            )
             del self.lots[account.number][key]
+        lapsed = sum(self.cleared[key] for key in expected)
+        need(lapsed <= sum(expected.values()), "M-14", "%s lapsed of %s", lapsed, expected)
+        self.mixed.discard(account.number)
 
     def _check_ledger(self) -> None:
         shell = self.shell

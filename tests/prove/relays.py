@@ -7,6 +7,8 @@ from .rows import Account, Command, Meter
 
 CUT_LIFE = timedelta(minutes=10)
 ORDER_OPEN = timedelta(minutes=15)
+#: Looks that find load behind an open relay, before somebody is called.
+ALARM_AFTER = 2
 
 
 class Relays:
@@ -116,8 +118,7 @@ class Relays:
             if link == "mute":
                 self._expire(meter, row, now)
                 return
-            if device.closed == wanted:
-                self._confirm(meter, row, device)
+            if self._confirm(meter, row, device):
                 return
         if self._expire(meter, row, now):
             return
@@ -135,7 +136,8 @@ class Relays:
 
     def _write(self, meter, row, device, wanted) -> None:
         self.watch.written(meter, row)
-        if device.closed != wanted:
+        device.told = wanted
+        if device.closed != wanted and not device.welded:
             device.closed = wanted
             self.watch.switched(meter, row)
 
@@ -151,7 +153,30 @@ class Relays:
         self.store.commit()
         return True
 
-    def _confirm(self, meter, row, device) -> None:
+    def _confirm(self, meter, row, device) -> bool:
+        """Done is what was read back, not what was answered (S-12)."""
+        proven = parts.driver.weigh(meter.proof, device.answer()).state
+        if proven != ("open" if row.action == "open" else "closed"):
+            return False
+        self.watch.proven(meter, proven)
         self.store.set(row, state="confirmed")
-        self.store.set(meter, relay="closed" if device.closed else "open")
+        self.store.set(meter, relay=proven)
         self.store.commit()
+        return True
+
+    def look(self, meter: Meter, device, now: datetime) -> None:
+        """A poll of the relay: what is proven is stored, else "unknown"; what changed by itself is told."""
+        found = parts.driver.weigh(meter.proof, device.answer())
+        self.watch.proven(meter, found.state)
+        count = meter.contradictions + 1 if found.contradiction else 0
+        if count == ALARM_AFTER:
+            self._note(meter, now, "load_when_open")
+        row = meter.commands[-1] if meter.commands else None
+        settled = row is not None and row.state == "confirmed"
+        if settled and (meter.relay, found.state) == ("open", "closed"):
+            self._note(meter, now, "closed_by_hand")
+        self.store.set(meter, relay=found.state, contradictions=count)
+        self.store.commit()
+
+    def _note(self, meter: Meter, now: datetime, event: str) -> None:
+        self.store.append(meter.journal, (now, event))

@@ -85,6 +85,9 @@ class Meter:
     own: bool = False
     epoch: int = 0
     relay: str | None = "closed"
+    proof: object = None  # how its profile proves the relay
+    contradictions: int = 0
+    journal: list[tuple] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     operations: list[datetime] = field(default_factory=list)
 

@@ -4,6 +4,7 @@ import random
 from collections import Counter, deque
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 from . import bill, parts
@@ -81,10 +82,13 @@ class Site(Judge, Ending):
         self.charged_exact = Counter()  # meter: exact CNY times SCALE
         self.charged_fen = Counter()  # meter: what its charges took
         self.topups: set[str] = set()
+        self.hands: dict[int, int] = {}  # meter closed by hand: epoch of the cut that it ended
+        self.bridged = Counter()  # looks in a row at an open relay with load
         self.cashed: dict[str, int] = {}
         self.allowed: dict[str, tuple] = {}  # allowance: (wallet, fen, last day)
         self.lots: dict[int, dict[str, int]] = {0: {}, 1: {}, 2: {}}  # allowance: what is left, fen
         self.cleared: dict[str, int] = {}
+        self.mixed: set[int] = set()  # wallets where other granted money paid meanwhile
         self.owed = Counter()  # fen of rent, fines and wages of the people of a wallet
         self.seen_postings = 0
         self.ledger = Counter()  # (company, account of the general ledger)
@@ -114,7 +118,14 @@ class Site(Judge, Ending):
             self.begin,
             protected=number == 1 and self.chance.random() < 0.5,
             tiers=parts.rating.TierState(),
+            proof=SimpleNamespace(
+                profile=SimpleNamespace(load_limit_w=5, relay_proof=self._proof_of(device))
+            ),
         )
+
+    def _proof_of(self, device) -> str:
+        device.echoes = self.chance.random() < 0.3
+        return "control" if device.echoes else self.chance.choice(("status", "status", "load"))
 
     def step(self, number: int) -> None:
         self.count = number
@@ -433,6 +444,30 @@ class Site(Judge, Ending):
         link = self.chance.choice(("good", "good", "mute", "deaf"))
         self.run("relay", self.shell.switch, meter, self.devices[meter.number], self.now, link)
 
+    def look(self) -> None:
+        meter = self.chance.choice(self.shell.meters)
+        device = self.devices[meter.number]
+        before = meter.relay, meter.contradictions
+        self.run("look", self.shell.look, meter, device, self.now)
+        self.looked(meter, device, before)
+
+    def by_hand(self) -> None:
+        """The people on site close a relay themselves: it needs nothing of the platform (S-15)."""
+        meter = self.chance.choice(self.shell.meters)
+        device = self.devices[meter.number]
+        last = meter.commands[-1] if meter.commands else None
+        if not device.closed and last.action == "open" and last.state == "confirmed":
+            self.say("meter %s: closed by hand", meter.number)
+            device.closed = True
+            self.hands[meter.number] = last.epoch
+
+    def tamper(self) -> None:
+        """Contacts are welded, a relay is bypassed, or both are put right."""
+        device = self.chance.choice(self.devices)
+        device.welded = self.chance.random() < 0.2
+        device.bypassed = self.chance.random() < 0.2
+        self.say("relays: %s", self.devices)
+
 
 _WEIGHTS = [
     (25, Site.tick),
@@ -455,6 +490,9 @@ _WEIGHTS = [
     (1, Site.disturb),
     (5, Site.operate),
     (0.5, Site.lock),
+    (6, Site.look),
+    (4, Site.by_hand),
+    (1, Site.tamper),
 ]
 _TOTAL = sum(weight for weight, _action in _WEIGHTS)
 ACTIONS = [
