@@ -9,6 +9,7 @@ from itertools import count
 from unittest.mock import patch
 
 from . import parts
+from .credits import Credits
 from .rows import Row
 from .shell import Shell
 
@@ -340,6 +341,63 @@ def hoarding(_right):
 @fault(parts.credit, "may_send_after_restore", "credits", "C-02", "C-08")
 def old_database_sends(_right):
     return lambda *_arguments: True
+
+
+@fault(Credits, "_closed", "credits", "C-07")
+def credit_moves_twice_after_a_crash(_right):
+    return lambda *_arguments: False
+
+
+@fault(Credits, "_base_of", "credits", "C-07", "C-01")
+def old_numbers_go_on(_right):
+    return lambda _self, meter, _device: meter.base + len(meter.purchases)
+
+
+@fault(Credits, "_in_doubt", "credits", "C-07")
+def exchanged_while_in_doubt(_right):
+    return lambda *_arguments: False
+
+
+# --- relays -------------------------------------------------------------------------------
+
+
+@fault(parts.driver, "weigh", "site", "S-12")
+def the_status_is_proof_enough(right):
+    return lambda meter, found: right(meter, {"relay": found["relay"]})
+
+
+@fault(parts.driver, "weigh", "site", "S-12")
+def no_load_is_proof_of_open(right):
+    def weigh(meter, found):
+        state = "closed" if found["power"] > 5 else "open"
+        return parts.driver.RelayEvidence(state, "load", found["power"])
+
+    return weigh
+
+
+@fault(parts.driver, "weigh", "site", "S-12")
+def unknown_is_shown_as_closed(right):
+    def weigh(meter, found):
+        evidence = right(meter, found)
+        return replace(evidence, state=evidence.state or "closed")
+
+    return weigh
+
+
+@fault(Shell, "_note", "site", "S-12", "S-15")
+def nobody_is_told(_right):
+    return lambda *_arguments: None
+
+
+@fault(parts.supply, "_checks", "site", "S-15")
+def cut_again_by_the_platform(right):
+    """Whoever closed a relay by hand is cut anew each minute."""
+
+    def checks(policy, evidence):
+        desired = evidence.relay or evidence.desired
+        return right(policy, replace(evidence, desired=desired))
+
+    return checks
 
 
 # --- order of transactions: what the shell, as the models, must do right ---------------------

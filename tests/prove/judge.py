@@ -161,15 +161,19 @@ class Judge:
         """S-12: load behind an open relay is told; S-15: so is a hand, as soon as it can be seen."""
         number, told = meter.number, [event for at, event in meter.journal if at == self.now]
         bridged = device.answer()["relay"] == "open" and device.load > LOAD
-        self.bridged[number] = self.bridged[number] + 1 if bridged else 0
+        since, looks = self.bridged.pop(number, (self.now, 0))
+        if bridged:
+            self.bridged[number] = since, looks + 1
         need(
-            (self.bridged[number] == 2) == ("load_when_open" in told) or before[0] is None,
+            looks == 0
+            or not bridged
+            or any(at >= since and event == "load_when_open" for at, event in meter.journal),
             "S-12",
-            "meter %s: %s looks found load behind an open relay, told %s",
+            "meter %s: %s looks found load behind an open relay, nobody was told",
             number,
-            self.bridged[number],
-            told,
+            looks + 1,
         )
+        need(bridged or "load_when_open" not in told, "S-12", "meter %s: false alarm", number)
         if number in self.hands and before[0] == "open" and meter.relay == "closed":
             need("closed_by_hand" in told, "S-15", "meter %s was closed by hand, unseen", number)
 

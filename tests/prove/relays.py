@@ -137,7 +137,7 @@ class Relays:
     def _write(self, meter, row, device, wanted) -> None:
         self.watch.written(meter, row)
         device.told = wanted
-        if device.closed != wanted and not device.welded:
+        if device.closed != wanted and (wanted or not device.welded):
             device.closed = wanted
             self.watch.switched(meter, row)
 

@@ -83,7 +83,7 @@ class Site(Judge, Ending):
         self.charged_fen = Counter()  # meter: what its charges took
         self.topups: set[str] = set()
         self.hands: dict[int, int] = {}  # meter closed by hand: epoch of the cut that it ended
-        self.bridged = Counter()  # looks in a row at an open relay with load
+        self.bridged: dict[int, tuple] = {}  # load at an open relay: since when, how many looks
         self.cashed: dict[str, int] = {}
         self.allowed: dict[str, tuple] = {}  # allowance: (wallet, fen, last day)
         self.lots: dict[int, dict[str, int]] = {0: {}, 1: {}, 2: {}}  # allowance: what is left, fen

@@ -28,7 +28,7 @@ class Device:
     drift: timedelta = timedelta(0)
     rest: int = 0
     operations: list[datetime] = field(default_factory=list)
-    welded: bool = False  # takes commands, does not move
+    welded: bool = False  # takes commands, does not open
     bypassed: bool = False  # draws power whatever the relay does
     echoes: bool = False  # reports what it was told, not what its contacts do
     told: bool = True
