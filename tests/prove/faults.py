@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timezone
+from datetime import timedelta, timezone
 from decimal import Decimal
 from itertools import count
 from unittest.mock import patch
@@ -138,7 +138,10 @@ def cut_for_rent(right):
     def evidence(self, meter, account, available, now, skew):
         owed = sum(amount for number, amount in self.debts.values() if number == account.number)
         found = right(self, meter, account, available, now, skew)
-        return found if meter.own else replace(found, available=available - owed)
+        if meter.own or not owed:
+            return found
+        long_ago = now - timedelta(days=3)
+        return replace(found, available=-owed, due_since=long_ago, notice_at=long_ago)
 
     return evidence
 
@@ -375,7 +378,7 @@ def no_load_is_proof_of_open(right):
     return weigh
 
 
-@fault(parts.driver, "weigh", "site", "S-12")
+@fault(parts.driver, "weigh", "site", "S-12", "S-06")
 def unknown_is_shown_as_closed(right):
     def weigh(meter, found):
         evidence = right(meter, found)
@@ -468,6 +471,17 @@ def paid_and_nobody_looks(right):
         finally:
             for meter in cut:
                 meter.own = True
+
+    return look
+
+
+@fault(Shell, "_look_at", "site", "R-05")
+def late_data_date_arrears_back(right):
+    def look(self, account, now):
+        before = account.due_since
+        right(self, account, now)
+        if before is None and account.due_since is not None:
+            account.due_since -= timedelta(days=3)
 
     return look
 

@@ -81,6 +81,13 @@ class Judge:
         )
         since = self.due_since.get(account.number)
         need(
+            since is None or account.due_since >= since,
+            "R-05",
+            "%s cut for arrears that were not known before %s",
+            name,
+            since,
+        )
+        need(
             since is not None and now - since >= policy.grace,
             "S-01",
             "%s cut within the grace, due since %s",
