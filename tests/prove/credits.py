@@ -1,6 +1,6 @@
 """Credit in meters: purchases, a meter that may not answer, crashes, and databases put back.
 
-C-01 to C-05, C-08. The meter keeps its counter and its money whatever happens to the platform.
+C-01 to C-04, C-07, C-08. The meter keeps its counter and its money whatever happens to the platform.
 """
 
 import copy
@@ -48,12 +48,21 @@ class Credits:
             first = self.chance.choice((0, 0, 17)) if counted else 0
             self.devices[number] = Device(counted, first, self.chance.random() < 0.5)
             self.meters[number] = SimpleNamespace(
-                id=number, base=first, purchases={}, gate=False, checked=True
+                id=number,
+                base=first,
+                purchases={},
+                gate=False,
+                checked=True,
+                series=1,
+                closed=[],
             )
         self.sends: dict[tuple[int, int], int] = {}
         self.backup = None
         self.lost: dict[int, dict[int, int]] = {number: {} for number in self.meters}
         self.paid = dict.fromkeys(self.meters, 0)
+        self.taken = dict.fromkeys(self.meters, 0)  # fen that devices took that are gone
+        self.moved = dict.fromkeys(self.meters, 0)  # fen that were left in them
+        self.mounted = {number: device.counter for number, device in self.devices.items()}
 
     @property
     def crashes(self):
@@ -73,8 +82,10 @@ class Credits:
         elif pick < 0.985:
             self.backup = copy.deepcopy(self.meters)
             self.trace.append("backup")
-        elif self.backup:
+        elif self.backup and pick < 0.993:
             self._restore_backup()
+        elif pick > 0.993:
+            self._replace(meter)
         self._check(meter)
         if number % 30 == 29:
             self._finish()
@@ -85,6 +96,9 @@ class Credits:
             self.trace.append(f"meter {meter.id}: purchase of {fen}")
             self.store.run("purchase", self._insert, meter, fen)
             self.paid[meter.id] += fen
+            # A lost number that the meter never took is free; the payment bill shows its money,
+            # and that is paid back.
+            self.paid[meter.id] -= self.lost[meter.id].pop(max(meter.purchases), 0)
 
     def _insert(self, meter, fen) -> None:
         number = meter.base + len(meter.purchases) + 1
@@ -92,7 +106,7 @@ class Credits:
             self.store.put(
                 meter.purchases,
                 number,
-                SimpleNamespace(number=number, amount=fen, state="queued", sends=0),
+                SimpleNamespace(number=number, amount=fen, state="queued", sends=0, origin="sale"),
             )
             self.store.commit()
 
@@ -100,8 +114,9 @@ class Credits:
         """The purchase that is not settled, if any: the next one waits for it."""
         if not meter.purchases:
             return None
-        last = meter.purchases[meter.base + len(meter.purchases)]
-        return last if last.state in ("queued", "sent", "stopped") else None
+        unsettled = ("queued", "sent", "stopped")
+        rows = (row for _number, row in sorted(meter.purchases.items()) if row.state in unsettled)
+        return next(rows, None)
 
     def _work(self, meter) -> None:
         """One attempt: read, decide, commit the intent, send, read back."""
@@ -147,6 +162,57 @@ class Credits:
             self.store.set(row, state="confirmed")
             self.store.commit()
 
+    def _replace(self, meter) -> None:
+        """Another device is mounted; the old one is read and taken away (C-07)."""
+        if meter.gate or self._in_doubt(meter):
+            return
+        old = self.devices[meter.id]
+        new = Device(old.counted, self.chance.choice((0, 5)) if old.counted else 0, old.honest)
+        self.trace.append(f"meter {meter.id}: device exchanged, {old.remaining} fen left")
+        # What was sold before lives on in the new series: an older database knows nothing of it.
+        self.backup = None
+        self.store.run("exchange", self._exchange, meter, old, new, meter.series)
+        self.devices[meter.id], self.mounted[meter.id] = new, new.counter
+        self.taken[meter.id] += sum(fen for _number, fen in old.taken)
+        self.moved[meter.id] += max(0, old.remaining)
+        known = {row.number for row in meter.closed[-1]}
+        self.paid[meter.id] -= sum(
+            fen for number, fen in self.lost[meter.id].items() if number not in known
+        )
+        self.lost[meter.id] = {}
+        self.sends = {key: count for key, count in self.sends.items() if key[0] != meter.id}
+
+    def _in_doubt(self, meter) -> bool:
+        row = self._open(meter)
+        return row is not None and row.state in ("sent", "stopped")
+
+    def _exchange(self, meter, old, new, series) -> None:
+        """The series is closed, what is left and what was never sent begins the next one."""
+        if self._closed(meter, series):
+            return
+        wanted = [(max(0, old.remaining), "exchange")] if old.remaining > 0 else []
+        for row in list(meter.purchases.values()):
+            if row.state in ("queued", "sent"):
+                wanted.append((row.amount, "sale"))
+                self.store.set(row, state="moved")
+        rows = {
+            number: SimpleNamespace(
+                number=number, amount=fen, state="queued", sends=0, origin=origin
+            )
+            for number, (fen, origin) in enumerate(wanted, self._base_of(meter, new) + 1)
+        }
+        self.store.append(meter.closed, list(meter.purchases.values()))
+        self.store.set(
+            meter, base=self._base_of(meter, new), purchases=rows, series=meter.series + 1
+        )
+        self.store.commit()
+
+    def _closed(self, meter, series) -> bool:
+        return meter.series != series
+
+    def _base_of(self, _meter, device) -> int:
+        return device.counter if device.counted else 0
+
     def _use(self, meter) -> None:
         device = self.devices[meter.id]
         used = self.chance.choice((10, 500, 4000))
@@ -172,7 +238,7 @@ class Credits:
         device = self.devices[meter.id]
         row = self._open(meter)
         in_doubt = row is not None and row.state == "sent"
-        settled = meter.base + len(meter.purchases) - (1 if row else 0)
+        settled = row.number - 1 if row else meter.base + len(meter.purchases)
         counter = device.counter if device.counted else None
         if not parts.credit.may_send_after_restore(counter, settled, in_doubt):
             self._enter_lost(meter, device)
@@ -187,7 +253,7 @@ class Credits:
         taken = {number for number, _fen in device.taken}
         for number, amount in sorted(lost.items()):
             state = "confirmed" if number in taken else "queued"
-            row = SimpleNamespace(number=number, amount=amount, state=state, sends=0)
+            row = SimpleNamespace(number=number, amount=amount, state=state, sends=0, origin="sale")
             self.store.put(meter.purchases, number, row)
         for number, row in sorted(meter.purchases.items()):
             if number in taken and row.state != "confirmed":
@@ -241,6 +307,7 @@ class Credits:
             meter.id,
             list(meter.purchases),
         )
+        self._check_exchange(meter, device)
         doubts = [row.number for row in meter.purchases.values() if row.state == "sent"]
         need(len(doubts) <= 1, "C-01", "meter %s: several in doubt: %s", meter.id, doubts)
         taken = dict(device.taken)
@@ -280,4 +347,38 @@ class Credits:
             meter.id,
             device.remaining,
             LIMIT,
+        )
+
+    def _check_exchange(self, meter, device) -> None:
+        """C-07: what was left in a device moves once, and every fen that was sold is in one series."""
+        number = meter.id
+        taken = self.taken[number] + sum(fen for _number, fen in device.taken)
+        need(
+            taken <= self.paid[number] + self.moved[number],
+            "C-07",
+            "devices of meter %s took %s fen, %s were sold and %s were left in old ones",
+            number,
+            taken,
+            self.paid[number],
+            self.moved[number],
+        )
+        need(
+            not device.counted or meter.base == self.mounted[number],
+            "C-07",
+            "meter %s begins at %s, its device at %s",
+            number,
+            meter.base,
+            self.mounted[number],
+        )
+        rows = [row for series in (*meter.closed, meter.purchases.values()) for row in series]
+        total = sum(row.amount for row in rows if row.state != "moved")
+        total += sum(fen for key, fen in self.lost[number].items() if key not in meter.purchases)
+        need(
+            total == self.paid[number] + self.moved[number],
+            "C-07",
+            "meter %s: %s fen in its series, %s were sold and %s left in old devices",
+            number,
+            total,
+            self.paid[number],
+            self.moved[number],
         )

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timezone
+from datetime import timedelta, timezone
 from decimal import Decimal
 from itertools import count
 from unittest.mock import patch
 
 from . import parts
-from .shell import Row, Shell
+from .credits import Credits
+from .rows import Row
+from .shell import Shell
 
 UTC = timezone.utc
 
@@ -72,6 +74,76 @@ def granted_below_zero(_right):
 @fault(parts.ledger, "balance", "site", "M-02")
 def balance_forgets_grants(right):
     return lambda entries: right(entry for entry in entries if entry.kind != "grant")
+
+
+@fault(parts.ledger, "free_money", "site", "M-08")
+def usage_of_today_is_paid_out(right):
+    return lambda wallet, _accrued: right(wallet, Decimal(0))
+
+
+@fault(parts.ledger, "free_money", "site", "M-08")
+def granted_money_is_paid_out(right):
+    def free_money(wallet, accrued):
+        return right(parts.ledger.Balance(wallet.total, Decimal(0)), accrued)
+
+    return free_money
+
+
+@fault(parts.ledger, "free_money", "site", "M-08", "M-14")
+def part_of_a_fen_is_paid_out(_right):
+    def free_money(wallet, accrued):
+        due = max(accrued - wallet.granted, Decimal(0))
+        return max((wallet.principal - due).quantize(Decimal("0.01"), "ROUND_UP"), Decimal(0))
+
+    return free_money
+
+
+@fault(parts.ledger, "free_money", "site", "M-14")
+def own_money_is_kept_back(right):
+    """Usage takes own money first: what is granted protects nothing."""
+
+    def free_money(wallet, accrued):
+        return right(parts.ledger.Balance(wallet.principal, Decimal(0)), accrued)
+
+    return free_money
+
+
+@fault(parts.ledger, "unused_grants", "site", "M-14", "M-08")
+def a_used_grant_lapses_again(right):
+    return lambda grants, _used, granted: right(grants, Decimal(0), granted)
+
+
+@fault(parts.ledger, "unused_grants", "site", "M-14")
+def the_newest_grant_is_used_first(right):
+    return lambda grants, used, granted: right(list(grants)[::-1], used, granted)[::-1]
+
+
+@fault(parts.ledger, "unused_grants", "site", "M-08", "M-14")
+def more_lapses_than_is_there(right):
+    return lambda grants, used, _granted: right(grants, used, Decimal(10**6))
+
+
+@fault(Shell, "_unposted", "site", "M-14")
+def grants_lapse_before_their_usage_is_posted(_right):
+    return lambda *_arguments: False
+
+
+@fault(parts.ledger, "validate_entry", "site", "S-05")
+def rent_is_taken_from_the_wallet(_right):
+    return lambda *_arguments, **_rest: None
+
+
+@fault(Shell, "_evidence", "site", "S-05")
+def cut_for_rent(right):
+    def evidence(self, meter, account, available, now, skew):
+        owed = sum(amount for number, amount in self.debts.values() if number == account.number)
+        found = right(self, meter, account, available, now, skew)
+        if meter.own or not owed:
+            return found
+        long_ago = now - timedelta(days=3)
+        return replace(found, available=-owed, due_since=long_ago, notice_at=long_ago)
+
+    return evidence
 
 
 # --- engine: rating -----------------------------------------------------------------------
@@ -274,6 +346,63 @@ def old_database_sends(_right):
     return lambda *_arguments: True
 
 
+@fault(Credits, "_closed", "credits", "C-07")
+def credit_moves_twice_after_a_crash(_right):
+    return lambda *_arguments: False
+
+
+@fault(Credits, "_base_of", "credits", "C-07", "C-01")
+def old_numbers_go_on(_right):
+    return lambda _self, meter, _device: meter.base + len(meter.purchases)
+
+
+@fault(Credits, "_in_doubt", "credits", "C-07")
+def exchanged_while_in_doubt(_right):
+    return lambda *_arguments: False
+
+
+# --- relays -------------------------------------------------------------------------------
+
+
+@fault(parts.driver, "weigh", "site", "S-12")
+def the_status_is_proof_enough(right):
+    return lambda meter, found: right(meter, {"relay": found["relay"]})
+
+
+@fault(parts.driver, "weigh", "site", "S-12")
+def no_load_is_proof_of_open(right):
+    def weigh(meter, found):
+        state = "closed" if found["power"] > 5 else "open"
+        return parts.driver.RelayEvidence(state, "load", found["power"])
+
+    return weigh
+
+
+@fault(parts.driver, "weigh", "site", "S-12", "S-06")
+def unknown_is_shown_as_closed(right):
+    def weigh(meter, found):
+        evidence = right(meter, found)
+        return replace(evidence, state=evidence.state or "closed")
+
+    return weigh
+
+
+@fault(Shell, "_note", "site", "S-12", "S-15")
+def nobody_is_told(_right):
+    return lambda *_arguments: None
+
+
+@fault(parts.supply, "_checks", "site", "S-15")
+def cut_again_by_the_platform(right):
+    """Whoever closed a relay by hand is cut anew each minute."""
+
+    def checks(policy, evidence):
+        desired = evidence.relay or evidence.desired
+        return right(policy, replace(evidence, desired=desired))
+
+    return checks
+
+
 # --- order of transactions: what the shell, as the models, must do right ---------------------
 
 
@@ -342,6 +471,17 @@ def paid_and_nobody_looks(right):
         finally:
             for meter in cut:
                 meter.own = True
+
+    return look
+
+
+@fault(Shell, "_look_at", "site", "R-05")
+def late_data_date_arrears_back(right):
+    def look(self, account, now):
+        before = account.due_since
+        right(self, account, now)
+        if before is None and account.due_since is not None:
+            account.due_since -= timedelta(days=3)
 
     return look
 

@@ -4,10 +4,14 @@ import random
 from collections import Counter, deque
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 from . import bill, parts
-from .shell import Account, Meter, Order, Shell
+from .ending import Ending
+from .judge import Judge
+from .rows import Account, Meter, Order
+from .shell import Shell
 from .store import Store, need
 from .world import Device, Message, Payment, Provider
 
@@ -32,11 +36,11 @@ SKEWS = [
 ]
 DRIFTS = [timedelta(seconds=second) for second in (0, 0, 0, 50, -200, 290, 4000, -86_400)]
 ALWAYS = {"window_start": None, "window_end": None}
-SCALE = 10**18
 DAYS = 40
+OTHER_DEBTS = ("rent", "fee", "wage", "discipline")
 
 
-class Site:
+class Site(Judge, Ending):
     """Two companies, three wallets, four meters."""
 
     name = "site"
@@ -78,7 +82,14 @@ class Site:
         self.charged_exact = Counter()  # meter: exact CNY times SCALE
         self.charged_fen = Counter()  # meter: what its charges took
         self.topups: set[str] = set()
+        self.hands: dict[int, int] = {}  # meter closed by hand: epoch of the cut that it ended
+        self.bridged: dict[int, tuple] = {}  # load at an open relay: since when, how many looks
         self.cashed: dict[str, int] = {}
+        self.allowed: dict[str, tuple] = {}  # allowance: (wallet, fen, last day)
+        self.lots: dict[int, dict[str, int]] = {0: {}, 1: {}, 2: {}}  # allowance: what is left, fen
+        self.cleared: dict[str, int] = {}
+        self.mixed: set[int] = set()  # wallets where other granted money paid meanwhile
+        self.owed = Counter()  # fen of rent, fines and wages of the people of a wallet
         self.seen_postings = 0
         self.ledger = Counter()  # (company, account of the general ledger)
         self.due_since: dict[int, datetime] = {}
@@ -107,7 +118,14 @@ class Site:
             self.begin,
             protected=number == 1 and self.chance.random() < 0.5,
             tiers=parts.rating.TierState(),
+            proof=SimpleNamespace(
+                profile=SimpleNamespace(load_limit_w=5, relay_proof=self._proof_of(device))
+            ),
         )
+
+    def _proof_of(self, device) -> str:
+        device.echoes = self.chance.random() < 0.3
+        return "control" if device.echoes else self.chance.choice(("status", "status", "load"))
 
     def step(self, number: int) -> None:
         self.count = number
@@ -335,10 +353,40 @@ class Site:
             self.say("reversal of %s", key)
             self.run("reverse", self.shell.reverse, account, key, self.now)
 
+    def allow(self) -> None:
+        chance = self.chance
+        account = chance.choice(self.shell.accounts)
+        key, fen = f"allowance{self.count}", chance.choice((5, 80, 500))
+        last = self.now.astimezone(self.zone).date() + DAY * chance.choice((0, 0, 0, 1, 2))
+        self.allowed[key] = account.number, fen, last
+        self.say("allowance of %s fen for %s until %s", fen, account.number, last)
+        amount = Decimal(fen).scaleb(-2)
+        self.run("allow", self.shell.allow, account, key, amount, last, self.now)
+
+    def expire(self) -> None:
+        account = self.chance.choice(self.shell.accounts)
+        expected = self.expected_expiry(account)
+        self.run("expire", self.shell.clear_unused, account, self.now)
+        self.check_expiry(account, expected)
+
+    def demand(self) -> None:
+        """Debts that are none of the supply: never taken from the wallet, never a cause to cut."""
+        chance = self.chance
+        account = chance.choice(self.shell.accounts)
+        kind, fen = chance.choice(OTHER_DEBTS), chance.choice((1000, 90_000))
+        self.owed[account.number] += fen
+        self.say("%s of %s fen asked of %s", kind, fen, account.number)
+        amount, key = Decimal(fen).scaleb(-2), f"{kind}{self.count}"
+        self.run("demand", self.shell.demand, account, kind, amount, key, self.now)
+
     def transfer(self) -> None:
         chance = self.chance
         source, target = chance.sample(self.shell.accounts, 2)
-        amount = Decimal(chance.randrange(1, 2000)).scaleb(-2)
+        fen, free = chance.randrange(1, 2000), self.free_fen(source)
+        if chance.random() < 0.3:
+            fen = max(1, free + chance.choice((0, 0, 1)))
+        amount = Decimal(fen).scaleb(-2)
+        before = len(source.entries)
         self.run(
             "transfer",
             self.shell.transfer,
@@ -347,6 +395,14 @@ class Site:
             amount,
             f"transfer{self.count}",
             self.now,
+        )
+        need(
+            fen > free or source.company != target.company or len(source.entries) > before,
+            "M-14",
+            "%s fen of %s are free, %s are kept back",
+            free,
+            source.number,
+            fen,
         )
 
     def refund(self) -> None:
@@ -388,468 +444,29 @@ class Site:
         link = self.chance.choice(("good", "good", "mute", "deaf"))
         self.run("relay", self.shell.switch, meter, self.devices[meter.number], self.now, link)
 
-    # --- what the judge sees --------------------------------------------------------------
+    def look(self) -> None:
+        meter = self.chance.choice(self.shell.meters)
+        device = self.devices[meter.number]
+        before = meter.relay, meter.contradictions
+        self.run("look", self.shell.look, meter, device, self.now)
+        self.looked(meter, device, before)
 
-    def rated(self, interval, rated, before, meter) -> None:
-        bill.check_rated(
-            interval, rated, self.versions, self.zone, self.calendar, before, meter.heads
-        )
+    def by_hand(self) -> None:
+        """The people on site close a relay themselves: it needs nothing of the platform (S-15)."""
+        meter = self.chance.choice(self.shell.meters)
+        device = self.devices[meter.number]
+        last = meter.commands[-1] if meter.commands else None
+        if not device.closed and last.action == "open" and last.state == "confirmed":
+            self.say("meter %s: closed by hand", meter.number)
+            device.closed = True
+            self.hands[meter.number] = last.epoch
 
-    def fees(self, lines, start, end) -> None:
-        bill.check_fees(lines, self.versions, self.zone, start, end)
-
-    def charged(self, meter, lines) -> None:
-        for line in lines:
-            self.charged_exact[meter.number] += _scaled(line.amount)
-
-    def decided(self, meter, account, decision, now, skew) -> None:
-        self.decisions += 1
-        policy = self.shell.policy
-        if decision.action == "close":
-            self.restores += 1
-            need(
-                meter.own and self.shell.available(account) > policy.restore_above,
-                "S-06",
-                "power without money for meter %s",
-                meter.number,
-            )
-        if decision.action != "open":
-            return
-        self.cuts += 1
-        self.say("cut of meter %s", meter.number)
-        self._judge_cut(meter, account, now, skew)
-
-    def _judge_cut(self, meter, account, now, skew) -> None:
-        """By what is true, not by the evidence that the platform made of it."""
-        policy, name = self.shell.policy, f"meter {meter.number}"
-        # Window and day are those of a clock that S-13 allows: judged below to be that near the truth.
-        local = (now + skew).astimezone(self.zone)
-        need(self.shell.available(account) <= policy.cut_at, "S-01", "%s has money", name)
-        need(abs(skew.total_seconds()) <= 5, "S-13", "%s cut by a wrong clock: %s", name, skew)
-        need(
-            self._fresh(meter, now),
-            "S-01",
-            "%s cut on readings that end at %s",
-            name,
-            meter.rated_at,
-        )
-        since = self.due_since.get(account.number)
-        need(
-            since is not None and now - since >= policy.grace,
-            "S-01",
-            "%s cut within the grace, due since %s",
-            name,
-            since,
-        )
-        if policy.window_start is not None:
-            need(10 <= local.hour < 16, "S-03", "%s cut at %s", name, local)
-        if policy.working_days_only:
-            day = local.date()
-            need(
-                day.weekday() < 5 and self.calendar.special.get(day) != "holiday",
-                "S-03",
-                "%s cut on %s",
-                name,
-                day,
-            )
-        told = self.notified.get(account.number)
-        need(
-            told is not None and now - told >= policy.notice_lead,
-            "S-02",
-            "%s cut, told %s",
-            name,
-            told,
-        )
-        need(not meter.protected, "S-04", "%s is protected", name)
-        need(not meter.holds, "R-03", "%s cut with held readings", name)
-        need(
-            not any(
-                order.state == "open"
-                and order.account == account.number
-                and now - order.at < 15 * MINUTE
-                for order in self.shell.orders
-            ),
-            "S-01",
-            "%s cut with an open order",
-            name,
-        )
-        today = sum(
-            moment.astimezone(self.zone).date() == local.date()
-            for moment in self.devices[meter.number].operations
-        )
-        need(
-            today + 2 <= policy.max_operations_per_day, "S-10", "%s switched %s times", name, today
-        )
-
-    def _fresh(self, meter, now) -> bool:
-        """A true reading of the last hour was billed; clocks of meters may be five minutes off."""
-        return meter.rated_at is not None and abs(now - meter.rated_at) <= HOUR + 5 * MINUTE
-
-    def written(self, meter, row) -> None:
-        need(
-            row is meter.commands[-1],
-            "S-07",
-            "meter %s: command %s is overtaken",
-            meter.number,
-            row,
-        )
-        need(
-            row.expires is None or self.now <= row.expires,
-            "S-07",
-            "meter %s: a cut that ended at %s is sent",
-            meter.number,
-            row.expires,
-        )
-
-    def switched(self, meter, row) -> None:
-        operations = self.devices[meter.number].operations
-        operations.append(self.now)
-        self.say("meter %s: relay is %s", meter.number, row.action)
-        today = self.now.astimezone(self.zone).date()
-        count = sum(moment.astimezone(self.zone).date() == today for moment in operations[-12:])
-        need(count <= 6, "S-10", "meter %s switched %s times on %s", meter.number, count, today)
-        if row.action == "open":
-            need(
-                row.checks and all(check.passed for check in row.checks), "S-13", "no reason to cut"
-            )
-
-    # --- invariants -----------------------------------------------------------------------
-
-    def _check(self) -> None:
-        for account in self.shell.accounts:
-            self._check_wallet(account)
-        self._check_ledger()
-        for meter in self.shell.meters:
-            self._check_meter(meter)
-
-    def _check_wallet(self, account) -> None:
-        number, entries = account.number, account.entries
-        need(len(entries) >= self.known[number], "M-03", "entries of %s vanished", number)
-        for row in entries[self.known[number] :]:
-            self._check_entry(account, row)
-        self.known[number] = len(entries)
-        balance = self.shell.balance(account)
-        need(
-            _fen(balance.principal) == self.fen[number, "principal"]
-            and _fen(balance.granted) == self.fen[number, "granted"],
-            "M-02",
-            "balance of %s is %s, its entries sum up to %s",
-            number,
-            balance,
-            self.fen,
-        )
-        available = self.shell.available(account)
-        policy = self.shell.policy
-        # What the judge remembers of the arrears and of notices.
-        if available > policy.cut_at:
-            self.due_since.pop(number, None)
-        else:
-            self.due_since.setdefault(number, self.now)
-        if account.notice_at is None:
-            self.notified.pop(number, None)
-        else:
-            self.notified.setdefault(number, self.now)
-        for meter in self.shell.meters:
-            if meter.account == number:
-                need(
-                    not (
-                        meter.own and meter.desired == "open" and available > policy.restore_above
-                    ),
-                    "S-06",
-                    "wallet %s has %s, meter %s stays cut",
-                    number,
-                    available,
-                    meter.number,
-                )
-
-    def _check_entry(self, account, row) -> None:
-        number, fen = account.number, _fen(row.amount)
-        self.say("wallet %s: %s", number, row)
-        self.fen[number, row.bucket] += fen
-        left = self.fen[number, row.bucket]
-        need(row.posted_on > self.shell.locked, "M-10", "%s posted in a closed month", row)
-        need(row.bucket == "principal" or left >= 0, "M-08", "granted money below zero: %s", row)
-        if row.kind == "charge":
-            self.charged_fen[row.source] -= fen
-            granted = self.fen[number, "granted"]
-            need(fen < 0, "M-08", "charge that gives: %s", row)
-            need(
-                row.bucket == "granted" or granted == 0,
-                "M-14",
-                "own money taken while %s fen are granted: %s",
-                granted,
-                row,
-            )
-        elif row.kind == "topup" and row.key not in self.cashed:
-            payment = self.provider.payments.get(row.key)
-            need(payment, "M-13", "nobody paid for %s", row)
-            order = self.shell.orders[payment.order]
-            need(row.key not in self.topups, "M-04", "payment %s was credited twice", row.key)
-            self.topups.add(row.key)
-            need(
-                fen == payment.fen == order.fen and order.account == number,
-                "M-05",
-                "%s credited, %s paid, order of %s",
-                row,
-                payment,
-                order,
-            )
-            need(
-                order.company == payment.company == account.company,
-                "M-09",
-                "%s of another company",
-                payment,
-            )
-        elif row.kind in ("topup", "grant"):
-            key = ("cash", row.key)
-            need(key not in self.topups, "M-04", "%s was posted twice", row)
-            self.topups.add(key)
-            need(
-                self.cashed[row.key] == fen, "M-13", "%s, receipt of %s", row, self.cashed[row.key]
-            )
-        elif row.kind == "transfer":
-            key = ("transfer", row.key, number)
-            need(key not in self.topups, "M-12", "%s was posted twice", row)
-            self.topups.add(key)
-            need(fen > 0 or left >= 0, "M-08", "transfer below zero: %s", row)
-        elif row.kind == "refund":
-            need(left >= 0, "M-08", "refund below zero: %s", row)
-            refund = self.shell.refunds.get(row.key.partition(":")[2])
-            need(refund and refund.fen == -fen, "M-13", "%s without its request", row)
-        elif row.kind == "reversal":
-            named = account.keys[row.reverses]
-            key = ("reversal", row.reverses)
-            need(key not in self.topups, "M-03", "%s reversed twice", named)
-            self.topups.add(key)
-            need(
-                _fen(named.amount) == -fen and named.bucket == row.bucket,
-                "M-03",
-                "%s is not the opposite of %s",
-                row,
-                named,
-            )
-            need(fen > 0 or left >= 0, "M-08", "reversal below zero: %s", row)
-
-    def _check_ledger(self) -> None:
-        shell = self.shell
-        for company, _day, lines in shell.postings[self.seen_postings :]:
-            need(len(lines) >= 2, "M-01", "one line: %s", lines)
-            need(sum(fen for _account, fen in lines) == 0, "M-01", "unbalanced: %s", lines)
-            for account, fen in lines:
-                need(isinstance(fen, int), "M-01", "no whole fen: %s", lines)
-                self.ledger[company, account] += fen
-        self.seen_postings = len(shell.postings)
-        for company in (0, 1):
-            owed = sum(
-                self.fen[account.number, bucket]
-                for account in shell.accounts
-                if account.company == company
-                for bucket in ("principal", "granted")
-            )
-            need(
-                owed == -self.ledger[company, "liability"],
-                "M-07",
-                "company %s owes %s in wallets, %s in the books",
-                company,
-                owed,
-                -self.ledger[company, "liability"],
-            )
-        cases = sum(shell.suspense.values())
-        booked = -sum(self.ledger[company, "suspense"] for company in (0, 1))
-        need(cases == booked, "M-07", "%s fen in cases, %s in the books", cases, booked)
-
-    def _check_meter(self, meter) -> None:
-        number = meter.number
-        if meter.rated_at is not None:
-            used = self.truth[number, meter.rated_at] - self.truth[number, meter.first_at]
-            need(
-                meter.billed == used,
-                "R-02",
-                "meter %s: %s billed, %s used",
-                number,
-                meter.billed,
-                used,
-            )
-        exact = _scaled(meter.posted_exact) + sum(
-            _scaled(charge.amount) for charge in meter.open.values()
-        )
-        need(
-            exact == self.charged_exact[number],
-            "M-11",
-            "meter %s: exact charges of %s, rated %s",
-            number,
-            exact,
-            self.charged_exact[number],
-        )
-        posted = self.charged_fen[number] * (SCALE // 100)
-        need(
-            posted + _scaled(meter.residue) == _scaled(meter.posted_exact),
-            "M-11",
-            "meter %s: posted %s fen and residue %s, exact %s",
-            number,
-            self.charged_fen[number],
-            meter.residue,
-            meter.posted_exact,
-        )
-        need(
-            abs(posted - _scaled(meter.posted_exact)) <= SCALE // 100,
-            "M-11",
-            "meter %s is off by more than a fen",
-            number,
-        )
-
-    def _check_all(self) -> None:
-        """What takes longer: whole ledgers, all payments and refunds."""
-        shell = self.shell
-        for account in shell.accounts:
-            for bucket in ("principal", "granted"):
-                total = sum(_fen(row.amount) for row in account.entries if row.bucket == bucket)
-                need(
-                    total == self.fen[account.number, bucket],
-                    "M-03",
-                    "entries of %s changed",
-                    account.number,
-                )
-        refunds = Counter()
-        for row in shell.refunds.values():
-            if row.state == "done":
-                refunds[row.payment] += row.fen
-        for key, payment in self.provider.payments.items():
-            sent = sum(payment.refunds.values())
-            need(sent <= payment.fen, "M-06", "%s: more back than paid", payment)
-            need(len(payment.refunds) <= 50, "M-06", "%s: more than 50 parts", payment)
-            for number, fen in payment.refunds.items():
-                row = shell.refunds.get(number)
-                need(row and row.fen == fen, "M-06", "refund %s was never asked for", number)
-                need(row.state != "failed", "M-06", "refund %s was carried out and undone", row)
-            need(refunds[key] <= sent, "M-06", "%s: refunds %s, sent %s", key, refunds[key], sent)
-            need(
-                not (key in self.topups and key in shell.suspense),
-                "M-04",
-                "%s credited and in a case",
-                key,
-            )
-
-    # --- the end: everything accepted is finished, or in a visible case ---------------------
-
-    def finish(self) -> None:
-        self.say("all lines are good again")
-        shell = self.shell
-        for _ in range(3):
-            self.now += 12 * HOUR
-            self.deliver()
-        for number in list(self.breaks):
-            self._begin_anew(number)
-        for meter in shell.meters:
-            self.run("reject", shell.reject_holds, meter)
-            self.run("rate", shell.rate, meter, self.now)
-            self.run("post", shell.post_charges, meter, self.now, True)
-        self.reconcile()
-        self.consume()
-        for row in list(shell.refunds.values()):
-            if row.state == "asked":
-                self.run("refund", shell.send_refund, row, self.provider, self.now, True)
-        self._check()
-        self._check_all()
-        for key in self.provider.payments:
-            need(
-                (key in self.topups) != (key in shell.suspense),
-                "M-04",
-                "payment %s became neither money nor a case",
-                key,
-            )
-        for key in self.cashed:
-            need(("cash", key) in self.topups, "M-13", "receipt %s without an entry", key)
-        for meter in shell.meters:
-            device = self.devices[meter.number]
-            for _ in range(4):
-                self.run("relay", shell.switch, meter, device, self.now, "good")
-            need(
-                device.closed or meter.own,
-                "S-06",
-                "meter %s is dark without a wish",
-                meter.number,
-            )
-            if shell.available(shell.accounts[meter.account]) > shell.policy.restore_above:
-                need(device.closed, "S-06", "meter %s: paid, and dark", meter.number)
-        self._again_in_any_order()
-        for account in shell.accounts:
-            self._close(account)
-
-    def _again_in_any_order(self) -> None:
-        """M-12: the same notices in another order, several times, give the same balances."""
-        sums = []
-        for _ in range(2):
-            shell = Shell(self.store, self.zone, self.shell.policy, self.versions, self.calendar)
-            shell.watch = self
-            shell.accounts = [
-                Account(account.number, account.company, account.overdraft)
-                for account in self.shell.accounts
-            ]
-            shell.orders = [
-                Order(order.account, order.company, order.fen, order.at)
-                for order in self.shell.orders
-            ]
-            told = list(self.provider.payments.values()) * 2
-            self.chance.shuffle(told)
-            for index, payment in enumerate(told):
-                self.store.run("notify", shell.notify, payment, restart=shell.restart)
-                if index % 5 == 0:
-                    self.store.run("consume", shell.consume, self.now, restart=shell.restart)
-            self.store.run("consume", shell.consume, self.now, restart=shell.restart)
-            sums.append(
-                (
-                    [shell.balance(account) for account in shell.accounts],
-                    sum(shell.suspense.values()),
-                )
-            )
-        need(sums[0] == sums[1], "M-12", "order of notices matters: %s", sums)
-
-    def _close(self, account) -> None:
-        """M-14: what was paid and not used goes back whole, what was granted lapses."""
-        shell, number = self.shell, account.number
-        before = self.fen[number, "principal"]
-
-        def close():
-            balance = shell.balance(account)
-            if balance.granted:
-                shell._post(
-                    account,
-                    "adjustment",
-                    -balance.granted,
-                    "lapse",
-                    shell._day(self.now),
-                    bucket="granted",
-                )
-            if balance.principal > 0:
-                shell.refunds["close"] = None
-                shell._post(account, "transfer", -balance.principal, "close", shell._day(self.now))
-            self.store.commit()
-
-        self.run("close", close)
-        shell.refunds.pop("close", None)
-        self._check_wallet(account)
-        need(self.fen[number, "granted"] == 0, "M-14", "granted money is left in %s", number)
-        need(
-            self.fen[number, "principal"] == min(before, 0),
-            "M-14",
-            "%s had %s, %s is left",
-            number,
-            before,
-            self.fen[number, "principal"],
-        )
-
-
-def _fen(amount: Decimal) -> int:
-    return int(amount.scaleb(2))
-
-
-def _scaled(amount: Decimal) -> int:
-    """Exact CNY as an integer."""
-    scaled = amount * SCALE
-    whole = int(scaled)
-    need(whole == scaled, "M-11", "%s has too many decimals", amount)
-    return whole
+    def tamper(self) -> None:
+        """Contacts are welded, a relay is bypassed, or both are put right."""
+        device = self.chance.choice(self.devices)
+        device.welded = self.chance.random() < 0.2
+        device.bypassed = self.chance.random() < 0.2
+        self.say("relays: %s", self.devices)
 
 
 _WEIGHTS = [
@@ -865,11 +482,17 @@ _WEIGHTS = [
     (2, Site.cash),
     (2, Site.reverse),
     (2, Site.transfer),
+    (2.5, Site.allow),
+    (3, Site.expire),
+    (0.5, Site.demand),
     (4, Site.refund),
     (8, Site.warn),
     (1, Site.disturb),
     (5, Site.operate),
     (0.5, Site.lock),
+    (6, Site.look),
+    (4, Site.by_hand),
+    (1, Site.tamper),
 ]
 _TOTAL = sum(weight for weight, _action in _WEIGHTS)
 ACTIONS = [

@@ -28,10 +28,23 @@ class Device:
     drift: timedelta = timedelta(0)
     rest: int = 0
     operations: list[datetime] = field(default_factory=list)
+    welded: bool = False  # takes commands, does not open
+    bypassed: bool = False  # draws power whatever the relay does
+    echoes: bool = False  # reports what it was told, not what its contacts do
+    told: bool = True
+
+    @property
+    def load(self) -> int:
+        return self.power if self.closed or self.bypassed else 0
+
+    def answer(self) -> dict:
+        """What a poll reads."""
+        closed = self.told if self.echoes else self.closed
+        return {"relay": "closed" if closed else "open", "power": self.load}
 
     def flow(self, span: timedelta) -> None:
         """Time passes."""
-        if self.closed:
+        if self.closed or self.bypassed:
             amount = self.power * (span // timedelta(seconds=1)) + self.rest
             units, self.rest = divmod(amount, 3600)
             self.used += units
