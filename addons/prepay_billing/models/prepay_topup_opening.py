@@ -12,10 +12,10 @@ class PrepayTopup(models.Model):
 
     def _compute_receipt_number(self):
         first = self.filtered("opening_id")
-        super(PrepayTopup, self - first)._compute_receipt_number()
         for topup in first:
             topup.receipt_number = topup.opening_id.receipt_number
             topup.receipt_print_count = topup.opening_id.receipt_print_count
+        return super(PrepayTopup, self - first)._compute_receipt_number()
 
     @api.model
     def _search_receipt_number(self, operator, value):
