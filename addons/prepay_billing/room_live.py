@@ -60,7 +60,8 @@ def _relay(dbname):
         if not cr.fetchone()[0]:
             return
         cr.execute("LISTEN prepay_room")
-        cr.commit()  # pylint: disable=invalid-commit - a connection of its own; holds from here on
+        # A connection of its own: lock and subscription hold from here on.
+        cr.commit()  # pylint: disable=invalid-commit
         connection = cr._cnx
         selector.register(connection, selectors.EVENT_READ)
         try:
@@ -76,7 +77,7 @@ def _relay(dbname):
         finally:
             cr.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
             cr.execute("UNLISTEN prepay_room")
-            cr.commit()  # pylint: disable=invalid-commit - the connection goes back to the pool
+            cr.commit()  # pylint: disable=invalid-commit
 
 
 def _tell(dbname, names):

@@ -74,9 +74,7 @@ class TestPlan(BaseCase):
         max_size=40,
     )
 
-    @settings(
-        max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.sampled_from(FORMS), st.floats(6, 14), cells)
     def test_what_fits_stays_in_the_box(self, paper, font_size, cells):
         result = plan(paper, font_size, cells)
