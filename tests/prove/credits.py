@@ -307,7 +307,6 @@ class Credits:
             meter.id,
             list(meter.purchases),
         )
-        self._check_exchange(meter, device)
         doubts = [row.number for row in meter.purchases.values() if row.state == "sent"]
         need(len(doubts) <= 1, "C-01", "meter %s: several in doubt: %s", meter.id, doubts)
         taken = dict(device.taken)
@@ -348,6 +347,7 @@ class Credits:
             device.remaining,
             LIMIT,
         )
+        self._check_exchange(meter, device)
 
     def _check_exchange(self, meter, device) -> None:
         """C-07: what was left in a device moves once, and every fen that was sold is in one series."""

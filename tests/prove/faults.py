@@ -430,7 +430,7 @@ def charge_lost_in_a_crash(right):
     return mark
 
 
-@fault(Shell, "_credit", "site", "M-04")
+@fault(Shell, "_credit", "site", "M-04", "M-12")
 def payment_credited_twice(right):
     def credit(self, key, payment, now):
         order = self.orders[payment.order] if payment.order is not None else None
