@@ -25,7 +25,7 @@ from tests.support.stack import User, free_port, wait_for
 
 ROOMS = 2000
 BUILDINGS, FLOORS = 4, 10
-LOAD_RATIO = 6.0
+LOAD_RATIO = 8
 #: Main thread of one step: of CPU, so that it holds on a busy machine as well.
 STEP_MS = 100
 #: Opening the board is many steps.

@@ -6,38 +6,42 @@ import { formView } from "@web/views/form/form_view";
 
 export const READING_REFRESH_MS = 2000;
 
-/** A form of an opening: readings that were asked for appear by themselves. */
+/** A form of an opening: new readings appear by themselves. */
 export class OpeningFormController extends FormController {
     setup() {
         super.setup();
         let timer;
         let running = false;
+        const take = async () => {
+            const root = this.model.root;
+            if (running || document.hidden || !this.isOpen()) {
+                return;
+            }
+            running = true;
+            try {
+                if (!(await root.isDirty())) {
+                    await this.orm.call(root.resModel, "action_take_readings", [[root.resId]]);
+                    await root.load();
+                }
+            } finally {
+                running = false;
+            }
+        };
         onMounted(() => {
-            timer = browser.setInterval(async () => {
-                if (running || document.hidden || !this.isWaiting()) {
-                    return;
-                }
-                running = true;
-                try {
-                    const root = this.model.root;
-                    if (!(await root.isDirty())) {
-                        await this.orm.call(root.resModel, "action_take_readings", [[root.resId]]);
-                        await root.load();
-                    }
-                } finally {
-                    running = false;
-                }
-            }, READING_REFRESH_MS);
+            take(); // a preset may be older than the newest readings
+            timer = browser.setInterval(() => this.isWaiting() && take(), READING_REFRESH_MS);
         });
         onWillUnmount(() => browser.clearInterval(timer));
     }
 
-    isWaiting() {
+    isOpen() {
         const root = this.model.root;
-        if (!this.model.isReady || !root.resId || root.data.state !== "draft") {
-            return false;
-        }
-        return root.data.line_ids.records.some((line) => line.data.reading_state === "waiting");
+        return this.canEdit && this.model.isReady && root.resId && root.data.state === "draft";
+    }
+
+    isWaiting() {
+        const lines = this.isOpen() ? this.model.root.data.line_ids.records : [];
+        return lines.some((line) => line.data.reading_state === "waiting");
     }
 }
 
