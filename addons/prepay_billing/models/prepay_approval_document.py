@@ -1,11 +1,12 @@
 from odoo import api, models
-from odoo.tools import formatLang
+from odoo.tools import SQL, formatLang
 
 
 class PrepayApprovalDocument(models.AbstractModel):
-    """A document that may wait for a second person: those who can approve it find it in their activities.
+    """A document that may wait for a second person, and that two people may press at once.
 
-    Each accountant of the company but the one who asked gets one, and loses it when it is decided.
+    Those who can approve it find it in their activities: each accountant of the company but the one
+    who asked gets one, and loses it when it is decided.
     """
 
     _name = "prepay.approval.document"
@@ -73,3 +74,32 @@ class PrepayApprovalDocument(models.AbstractModel):
 
     def _end_approval(self):
         self.sudo().activity_unlink(["mail.mail_activity_data_todo"])
+
+    # what follows from pressing a button
+
+    def _lock(self):
+        """Two people who press at once: one waits and then finds the new state."""
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "SELECT id FROM %s WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+                SQL.identifier(self._table),
+                self.ids,
+            )
+        )
+        self.invalidate_recordset()
+
+    def _entries(self):
+        """Wallet entries that the document itself posted, without reversals."""
+        return (
+            self.env["prepay.ledger.entry"]
+            .sudo()
+            .search(
+                [
+                    ("res_model", "=", self._name),
+                    ("res_id", "in", self.ids),
+                    ("kind", "!=", "reversal"),
+                ],
+                order="id",
+            )
+        )

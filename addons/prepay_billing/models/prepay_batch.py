@@ -224,9 +224,3 @@ class PrepayBatch(models.Model):
         return self.env._(
             "%(operation)s, %(count)s meters", operation=kinds[self.kind], count=self.waiting_count
         )
-
-    def _lock(self):
-        """Two people who press at once: one waits and then finds the new state."""
-        self.flush_recordset()
-        self.env.cr.execute("SELECT id FROM prepay_batch WHERE id = ANY(%s) FOR UPDATE", [self.ids])
-        self.invalidate_recordset()

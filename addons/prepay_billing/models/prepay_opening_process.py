@@ -1,6 +1,5 @@
 from odoo import fields, models
 from odoo.exceptions import AccessError, UserError
-from odoo.tools import SQL
 
 #: Causes for which a relay that is off is not switched on by an opening: people or safety said so.
 HELD_OFF = ("operator", "safety", "test", "overload", "schedule")
@@ -55,14 +54,6 @@ class PrepayOpening(models.Model):
         """The newest reading of each meter that is not read by hand."""
         for line in self.line_ids.filtered(lambda item: item.source == "meter"):
             line._take_reading()
-
-    def _lock(self):
-        """Two people who press at once: one waits and then finds the new state."""
-        self.flush_recordset()
-        self.env.cr.execute(
-            SQL("SELECT id FROM prepay_opening WHERE id = ANY(%s) ORDER BY id FOR UPDATE", self.ids)
-        )
-        self.invalidate_recordset(["state"])
 
     def _open(self):
         """Everything of the opening in this transaction, or an error that says what is missing.

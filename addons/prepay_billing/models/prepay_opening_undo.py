@@ -125,21 +125,6 @@ class PrepayOpening(models.Model):
                 )
             )
 
-    def _entries(self):
-        """Wallet entries of money carried in and taken off."""
-        return (
-            self.env["prepay.ledger.entry"]
-            .sudo()
-            .search(
-                [
-                    ("res_model", "=", self._name),
-                    ("res_id", "in", self.ids),
-                    ("kind", "!=", "reversal"),
-                ],
-                order="id",
-            )
-        )
-
     def _reverse_topups(self, reason):
         """Take the first payment back by the rules of reversals.
 

@@ -2,7 +2,6 @@ from decimal import Decimal
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
-from odoo.tools import SQL
 
 
 class PrepayTenancyDocument(models.AbstractModel):
@@ -286,21 +285,6 @@ class PrepayTenancyDocument(models.AbstractModel):
         )
         off._request_relay("closed", "restore", reason)
 
-    def _entries(self):
-        """Wallet entries that the document itself posted, without reversals."""
-        return (
-            self.env["prepay.ledger.entry"]
-            .sudo()
-            .search(
-                [
-                    ("res_model", "=", self._name),
-                    ("res_id", "in", self.ids),
-                    ("kind", "!=", "reversal"),
-                ],
-                order="id",
-            )
-        )
-
     def _last_entry(self, accounts):
         """Id of the newest wallet entry of accounts: what comes behind it has followed."""
         self.env.cr.execute(
@@ -420,18 +404,6 @@ class PrepayTenancyDocument(models.AbstractModel):
         if not (self.env.su or self.env.user.has_group("prepay_billing.group_accountant")):
             raise AccessError(self.env._("Only facility accountants may approve money."))
         self.check_access("write")
-
-    def _lock(self):
-        """Two people who press at once: one waits and then finds the new state."""
-        self.flush_recordset()
-        self.env.cr.execute(
-            SQL(
-                "SELECT id FROM %s WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
-                SQL.identifier(self._table),
-                self.ids,
-            )
-        )
-        self.invalidate_recordset(["state"])
 
     def _tell(self, message):
         return {

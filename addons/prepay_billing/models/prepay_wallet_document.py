@@ -2,7 +2,6 @@ from decimal import Decimal
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
-from odoo.tools import SQL
 
 
 class PrepayWalletDocument(models.AbstractModel):
@@ -110,21 +109,6 @@ class PrepayWalletDocument(models.AbstractModel):
     def _post_entries(self):
         """Post the wallet entries."""
         raise NotImplementedError
-
-    def _entries(self):
-        """The wallet entries that were posted, without reversals."""
-        return (
-            self.env["prepay.ledger.entry"]
-            .sudo()
-            .search(
-                [
-                    ("res_model", "=", self._name),
-                    ("res_id", "in", self.ids),
-                    ("kind", "!=", "reversal"),
-                ],
-                order="id",
-            )
-        )
 
     def _check_reversible(self):
         """Refuse to undo what others have built upon."""
@@ -242,15 +226,3 @@ class PrepayWalletDocument(models.AbstractModel):
         if not (self.env.su or self.env.user.has_group("prepay_billing.group_accountant")):
             raise AccessError(self.env._("Only facility accountants may move money in wallets."))
         self.check_access("write")
-
-    def _lock(self):
-        """Two people who press at once: one waits and then fails, or finds the new state."""
-        self.flush_recordset()
-        self.env.cr.execute(
-            SQL(
-                "SELECT id FROM %s WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
-                SQL.identifier(self._table),
-                self.ids,
-            )
-        )
-        self.invalidate_recordset(["state"])
