@@ -79,10 +79,6 @@ class TestRefund(BillingCase):
         self.account.with_user(self.accountant)._freeze(True, "dispute")
         self.assertIn("frozen", self.refused(10))
         self.account.with_user(self.accountant)._freeze(False, "settled")
-        self.patch(
-            type(self.env["prepay.account"]), "_payment_in_flight", lambda accounts: accounts
-        )
-        self.assertIn("on its way", self.refused(10))
         self.assertEqual(self.available(), 180)
 
     def test_above_the_limit_another_person_approves(self):

@@ -1,3 +1,4 @@
+from odoo.exceptions import UserError
 from odoo.tests import tagged
 
 from .common import PaymentCase
@@ -42,6 +43,26 @@ class TestInFlight(PaymentCase):
         self.age(order, 16)
         self.assertFalse(self.in_flight(), "an order is no supply for ever")
         self.assertEqual(self.account._evaluate_supply().action, "open")
+
+    def test_pending_order_blocks_refund_and_closing(self):
+        """What may still arrive belongs to a settlement."""
+        self.topup(50)
+        user = self._user("pays-out", "prepay_billing.group_accountant")
+        refund = (
+            self.env["prepay.refund"]
+            .with_user(user)
+            .create({"account_id": self.account.id, "amount": 10, "reason": "too much"})
+        )
+        order = self.order(50)
+        with self.assertRaisesRegex(UserError, "on its way"):
+            refund.action_submit()
+        closing = self.env["prepay.closing"].create({"account_id": self.account.id})
+        with self.assertRaisesRegex(UserError, "payment"):
+            closing._check_account(self.account)
+        self.age(order, 16)
+        refund.action_submit()
+        self.assertEqual(refund.state, "done")
+        closing._check_account(self.account)
 
     def test_unpaid_orders_do_not_buy_power(self):
         for cents in range(21):
