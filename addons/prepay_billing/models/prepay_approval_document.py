@@ -1,4 +1,5 @@
 from odoo import api, models
+from odoo.exceptions import UserError
 from odoo.tools import SQL, formatLang
 
 
@@ -88,6 +89,19 @@ class PrepayApprovalDocument(models.AbstractModel):
             )
         )
         self.invalidate_recordset()
+
+    def _check_waiting(self):
+        self.ensure_one()
+        if self.state != "waiting":
+            raise UserError(self.env._("%s does not wait for an approval.", self.number))
+
+    def _check_second_person(self):
+        """It waits, and not the one who asked agrees (four-eyes)."""
+        self._check_waiting()
+        if self._approval_requester() == self.env.user:
+            raise UserError(
+                self.env._("%s was requested by you. Somebody else has to approve it.", self.number)
+            )
 
     def _entries(self):
         """Wallet entries that the document itself posted, without reversals."""

@@ -157,12 +157,7 @@ class PrepayBatch(models.Model):
         self.ensure_one()
         self._check_approver()
         self._lock()
-        if self.state != "waiting":
-            raise UserError(self.env._("%s does not wait for an approval.", self.number))
-        if self.requested_id == self.env.user:
-            raise UserError(
-                self.env._("%s was requested by you. Somebody else has to approve it.", self.number)
-            )
+        self._check_second_person()
         batch = self.sudo()
         batch.approved_id = self.env.user
         batch._queue()
@@ -172,8 +167,7 @@ class PrepayBatch(models.Model):
         self.ensure_one()
         self._check_approver()
         self._lock()
-        if self.state != "waiting":
-            raise UserError(self.env._("%s does not wait for an approval.", self.number))
+        self._check_waiting()
         self.sudo()._end_lines(("planned", "queued"))
         self.sudo().write({"state": "cancelled", "finished_at": fields.Datetime.now()})
 

@@ -145,12 +145,7 @@ class PrepayTenancyDocument(models.AbstractModel):
         self.ensure_one()
         self._check_accountant()
         self._lock()
-        if self.state != "waiting":
-            raise UserError(self.env._("%s does not wait for an approval.", self.number))
-        if self.requested_id == self.env.user:
-            raise UserError(
-                self.env._("%s was requested by you. Somebody else has to approve it.", self.number)
-            )
+        self._check_second_person()
         replaced = self._take_newer()
         if replaced:
             return self._tell(replaced)
@@ -163,8 +158,7 @@ class PrepayTenancyDocument(models.AbstractModel):
         for document in self:
             document.check_access("write")
             document._lock()
-            if document.state != "waiting":
-                raise UserError(self.env._("%s does not wait for an approval.", document.number))
+            document._check_waiting()
             document.sudo().write({"state": "draft", "requested_id": False})
 
     def action_undo(self):

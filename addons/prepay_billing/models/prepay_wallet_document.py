@@ -133,15 +133,7 @@ class PrepayWalletDocument(models.AbstractModel):
         for document in self:
             document._check_accountant()
             document._lock()
-            if document.state != "waiting":
-                raise UserError(self.env._("%s does not wait for an approval.", document.number))
-            if document.requested_id == self.env.user:
-                raise UserError(
-                    self.env._(
-                        "%s was requested by you. Somebody else has to approve it.",
-                        document.number,
-                    )
-                )
+            document._check_second_person()
             document._check_ready()
             document.sudo().approved_id = self.env.user
             document._do_post()
@@ -151,8 +143,7 @@ class PrepayWalletDocument(models.AbstractModel):
             if document.requested_id != self.env.user:  # who asked may withdraw
                 document._check_accountant()
             document._lock()
-            if document.state != "waiting":
-                raise UserError(self.env._("%s does not wait for an approval.", document.number))
+            document._check_waiting()
             document.sudo().state = "refused"
 
     def action_reverse(self):
